@@ -3,6 +3,8 @@
 //! A [`Machine`] compiles a [`Plan`] once and replays it. All shapes are row-major with the last axis contiguous; an activation buffer
 //! of `width` w is `[rows, stride]` f32 with `stride` = w rounded up to 8, and the padding stays zero.
 
+pub mod builder;
+
 use crate::{LocalFuture, quant::{Layout, Planes}};
 use std::ops::Range;
 
