@@ -37,6 +37,7 @@ pub struct Session {
     machine: Box<dyn Machine>,
     config: ModelConfig,
     weights: Weights,
+    count: u32,
     max_seq: u32,
     chunk: u32,
     prefill: PlanId,
@@ -84,6 +85,7 @@ impl Session {
             machine,
             config,
             weights,
+            count: options.count,
             max_seq,
             chunk,
             prefill,
@@ -107,7 +109,7 @@ impl Session {
 
     /// Most drafts decoded together.
     pub fn max_count(&self) -> u32 {
-        self.decode.last().map_or(1, |(rows, ..)| *rows)
+        self.count
     }
 
     /// The model's sizes.

@@ -1,2 +1,5 @@
 //! One integration-test binary.
 mod cpu;
+mod models;
+mod support;
+mod session;
