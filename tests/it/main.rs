@@ -1,1 +1,4 @@
 //! One integration-test binary.
+mod formats;
+mod quant;
+mod support;
