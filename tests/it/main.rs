@@ -1,5 +1,8 @@
 //! One integration-test binary.
 mod cpu;
+mod devices;
+mod formats;
 mod models;
-mod support;
+mod quant;
 mod session;
+mod support;

@@ -2,7 +2,7 @@
 //!
 //! The golden numbers are transformers' in f32 (F32, F16, BF16) or exact arithmetic on de-quantised weights (GGUF blocks).
 
-use crate::support::{self, Golden, assert_close, golden, options, ran, session};
+use crate::devices::{self, Golden, assert_close, golden, options, ran, session};
 use kinglet::{
     plan::Machine,
     session::{Request, SamplingParams, Session},
@@ -37,7 +37,7 @@ pub fn greedy(session: &mut Session, prompt: &[u32], count: u32, max_tokens: u32
         end_tokens: Vec::new(),
         banned: Vec::new(),
     };
-    crate::support::collect(session, &request)
+    crate::devices::collect(session, &request)
 }
 
 fn logits_agree(name: &str, session: &mut Session, prompt: &Golden) {
@@ -63,5 +63,5 @@ fn every_model_agrees(device: &str, machine: fn() -> Box<dyn Machine>) {
 
 #[test]
 fn golden_logits_and_greedy_tokens_on_cpu() {
-    every_model_agrees("cpu", support::cpu);
+    every_model_agrees("cpu", devices::cpu);
 }

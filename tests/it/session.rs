@@ -1,6 +1,6 @@
 //! What a draft is must not depend on how it was computed: flight, company, rewinds, reused prefixes.
 
-use crate::support::{self, collect, options, ran, session};
+use crate::devices::{self, collect, options, ran, session};
 use kinglet::{
     plan::Machine,
     session::{End, Request, SamplingParams, Session, SessionError},
@@ -15,7 +15,7 @@ struct Device {
     submissions: usize,
 }
 
-const CPU: Device = Device { name: "cpu", machine: support::cpu, submissions: 1 };
+const CPU: Device = Device { name: "cpu", machine: devices::cpu, submissions: 1 };
 
 fn request(count: u32, sampling: SamplingParams) -> Request {
     let prompt = vec![378, 83, 256, 345, 279, 314, 260, 12, 200, 31];
@@ -166,7 +166,7 @@ fn refused(session: &mut Session, request: Request) -> SessionError {
 
 #[test]
 fn requests_out_of_bounds_are_refused_with_what_was_expected() {
-    let mut session = session(MODEL, support::cpu(), options(2));
+    let mut session = session(MODEL, devices::cpu(), options(2));
     let good = request(1, free());
     let bad = |change: fn(&mut Request)| {
         let mut request = good.clone();

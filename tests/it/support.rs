@@ -1,104 +1,136 @@
-//! What several test files share: opening fixtures, devices to run on, comparing numbers.
+//! What several tests need: fixtures, a generator of random numbers, and writers of GGUF and safetensors files.
 
-use kinglet::{
-    cpu::Cpu,
-    model::{arch, weights},
-    plan::Machine,
-    session::{Session, SessionOptions},
-    source::{Checkpoint, file::open_model_files},
-};
-use std::path::{Path, PathBuf};
+use kinglet::source::{Checkpoint, Companions, MemorySource, ModelFiles, SourceError};
+use std::{path::PathBuf, rc::Rc};
 
-/// A path under `tests/fixtures`.
-pub fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+/// The path of a fixture.
+pub fn fixture(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path)
 }
 
-/// Opens a fixture model.
-pub fn checkpoint(name: &str) -> Checkpoint {
-    let files = open_model_files(&fixture(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
-    pollster::block_on(Checkpoint::open(files)).unwrap_or_else(|e| panic!("{name}: {e}"))
+/// The bytes of a fixture.
+pub fn bytes_of(path: &str) -> Vec<u8> {
+    std::fs::read(fixture(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Loads a fixture model onto a machine.
-pub fn session(name: &str, mut machine: Box<dyn Machine>, options: SessionOptions) -> Session {
-    let checkpoint = checkpoint(name);
-    pollster::block_on(async {
-        let blueprint = arch::interpret(&checkpoint).await?;
-        let weights = weights::load(&checkpoint, &blueprint, machine.as_mut(), &mut |_, _| {}).await?;
-        Session::new(machine, blueprint.config, weights, options).await
-    })
-    .unwrap_or_else(|e| panic!("{name}: {e}"))
+/// The text of a fixture.
+pub fn text_of(path: &str) -> String {
+    String::from_utf8(bytes_of(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The CPU.
-pub fn cpu() -> Box<dyn Machine> {
-    Box::new(Cpu::new(None))
-}
-
-/// Options for `count` drafts with no clock.
-pub fn options(count: u32) -> SessionOptions {
-    SessionOptions { count, context: 256, chunk: 64, clock: None }
-}
-
-/// Fails with the worst element unless all are within `tolerance`.
-pub fn assert_close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
-    assert_eq!(got.len(), want.len(), "{what}: lengths");
-    let off = |i: &usize| (got[*i] - want[*i]).abs();
-    let worst = (0..got.len()).max_by(|a, b| off(a).total_cmp(&off(b))).unwrap_or(0);
-    let fine = got.iter().zip(want).all(|(g, w)| (g - w).abs() <= tolerance);
-    assert!(fine, "{what}: worst at {worst}: got {}, want {}, off by {} > {tolerance}", got[worst], want[worst], off(&worst));
-}
-
-/// Golden data of one prompt: ids, logits `[rows, vocab_size]` from `first` on, and the greedy continuation.
-pub struct Golden {
-    pub ids: Vec<u32>,
-    pub logits: Vec<f32>,
-    pub first: usize,
-    pub greedy: Vec<u32>,
-    /// Greedy tokens whose margin is above 1e-3.
-    pub safe: usize,
-}
-
-/// Every prompt of a golden pair `<stem>.safetensors`, `<stem>.json`.
-pub fn golden(stem: &str) -> Vec<Golden> {
-    let bytes = std::fs::read(fixture(&format!("{stem}.safetensors"))).expect("golden tensors");
-    let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("golden tensors");
-    let json: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(fixture(&format!("{stem}.json"))).expect("golden json")).expect("golden json");
-    let prompts = json["prompts"].as_array().expect("prompts");
-    let words = |name: String| -> Vec<u32> {
-        let tensor = tensors.tensor(&name).expect("a golden tensor");
-        tensor.data().as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect()
-    };
-    let read = |(index, prompt): (usize, &serde_json::Value)| {
-        let margins = prompt["greedy_margins"].as_array().expect("margins");
-        let unsafe_from = margins.iter().position(|m| m.as_f64().expect("a margin") <= 1e-3);
-        Golden {
-            ids: words(format!("prompt.{index}.ids")),
-            logits: words(format!("prompt.{index}.logits")).into_iter().map(f32::from_bits).collect(),
-            first: prompt["logits_first_position"].as_u64().unwrap_or(0) as usize,
-            greedy: words(format!("prompt.{index}.greedy")),
-            safe: unsafe_from.unwrap_or(margins.len()),
+/// A file of the malformed table, by its `path` in cases.json: as it lies there, or unpacked from packed.json (see pack.py).
+pub fn malformed(path: &str) -> Vec<u8> {
+    let packed: serde_json::Value = serde_json::from_str(&text_of("malformed/packed.json")).unwrap();
+    let Some(entry) = packed.get(path) else { return bytes_of(&format!("malformed/{path}")) };
+    let base = entry["base"].as_str().map(|base| bytes_of(&format!("malformed/{base}"))).unwrap_or_default();
+    let mut bytes = Vec::new();
+    for part in entry["parts"].as_array().unwrap() {
+        match part.as_str() {
+            Some(literal) => bytes.extend(hex(literal)),
+            None => {
+                let count = part[1].as_u64().unwrap() as usize;
+                match part[0].as_u64() {
+                    Some(start) => bytes.extend(&base[start as usize..][..count]),
+                    None => bytes.extend(hex(part[0].as_str().unwrap()).repeat(count)),
+                }
+            }
         }
-    };
-    prompts.iter().enumerate().map(read).collect()
+    }
+    assert_eq!(bytes.len() as u64, entry["bytes"].as_u64().unwrap(), "{path}");
+    bytes
 }
 
-/// Says, for the closing lines of `npm test`, that `count` checks ran on a device.
-pub fn ran(device: &str, count: usize) {
-    assert!(count > 0, "nothing ran on {device}");
-    println!("ran on {device}: {count}");
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
-/// Runs a request to its end: tokens of each draft.
-pub fn collect(session: &mut Session, request: &kinglet::session::Request) -> Vec<Vec<u32>> {
-    let mut drafts = vec![Vec::new(); request.count as usize];
-    pollster::block_on(async {
-        session.start(request).await.expect("start");
-        while let Some(step) = session.next().await.expect("next") {
-            drafts[step.draft as usize].push(step.token);
-        }
-    });
-    drafts
+/// Opens one weight file in memory, with base-valid's config beside it.
+pub fn open_bytes(name: &str, bytes: impl Into<Rc<[u8]>>) -> Result<Checkpoint, SourceError> {
+    let companions = Companions { config: Some(text_of("malformed/base-valid/config.json")), ..Companions::default() };
+    let weights: Vec<(String, Rc<dyn kinglet::source::ByteSource>)> = vec![(name.into(), Rc::new(MemorySource(bytes.into())))];
+    pollster::block_on(Checkpoint::open(ModelFiles { weights, companions }))
+}
+
+/// SplitMix64: the same numbers on every machine.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}
+
+/// Writes GGUF files, right ones and wrong ones.
+pub struct Gguf {
+    pub version: u32,
+    pub alignment: u64,
+    pub keys: Vec<Vec<u8>>,
+    pub tensors: Vec<Vec<u8>>,
+    pub data: Vec<u8>,
+}
+
+impl Default for Gguf {
+    fn default() -> Self {
+        Gguf { version: 3, alignment: 32, keys: Vec::new(), tensors: Vec::new(), data: Vec::new() }
+    }
+}
+
+impl Gguf {
+    /// Adds a key; `value` is the type's number and the payload.
+    pub fn key(mut self, key: &str, kind: u32, payload: &[u8]) -> Self {
+        self.keys.push([&string(key), &kind.to_le_bytes()[..], payload].concat());
+        self
+    }
+
+    /// Adds a table line; `dimensions` have the contiguous axis first.
+    pub fn tensor(mut self, name: &str, dimensions: &[u64], kind: u32, offset: u64) -> Self {
+        let mut line = string(name);
+        line.extend((dimensions.len() as u32).to_le_bytes());
+        dimensions.iter().for_each(|dimension| line.extend(dimension.to_le_bytes()));
+        line.extend(kind.to_le_bytes());
+        line.extend(offset.to_le_bytes());
+        self.tensors.push(line);
+        self
+    }
+
+    /// Sets the bytes behind the header.
+    pub fn data(mut self, bytes: usize) -> Self {
+        self.data = (0..bytes).map(|at| at as u8).collect();
+        self
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = b"GGUF".to_vec();
+        bytes.extend(self.version.to_le_bytes());
+        bytes.extend((self.tensors.len() as u64).to_le_bytes());
+        bytes.extend((self.keys.len() as u64).to_le_bytes());
+        bytes.extend(self.keys.concat());
+        bytes.extend(self.tensors.concat());
+        bytes.resize(bytes.len().next_multiple_of(self.alignment as usize), 0);
+        bytes.extend(&self.data);
+        bytes
+    }
+}
+
+/// A length and the text, as GGUF has strings.
+pub fn string(text: &str) -> Vec<u8> {
+    [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat()
+}
+
+/// An array's element type, count and payload, as GGUF has them.
+pub fn array(kind: u32, count: u64, payload: &[u8]) -> Vec<u8> {
+    [&kind.to_le_bytes()[..], &count.to_le_bytes()[..], payload].concat()
+}
+
+/// A safetensors file with this header and `data_bytes` of data.
+pub fn safetensors(header: &str, data_bytes: usize) -> Vec<u8> {
+    let data: Vec<u8> = (0..data_bytes).map(|at| at as u8).collect();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat()
 }
