@@ -1,2 +1,3 @@
 //! One integration-test binary.
 mod cpu;
+mod cpu_machine;
