@@ -1,3 +1,4 @@
 //! One integration-test binary.
 mod cpu;
 mod cpu_machine;
+mod sampler;
