@@ -139,8 +139,8 @@ impl Machine for Cpu {
         let mut pieces = Vec::new();
         for piece in &spec.pieces {
             let rows = u64::from(piece.rows.end - piece.rows.start) * if spec.gated { 2 } else { 1 };
-            let codes = zeros(&spec.name, rows * u64::from(piece.layout.code_words(spec.cols)))?;
-            let scales = zeros(&spec.name, rows * u64::from(piece.layout.scale_words(spec.cols)))?;
+            let codes = zeros(&spec.name, rows.saturating_mul(u64::from(piece.layout.code_words(spec.cols))))?;
+            let scales = zeros(&spec.name, rows.saturating_mul(u64::from(piece.layout.scale_words(spec.cols))))?;
             pieces.push(Planes { codes, scales });
         }
         self.engine.weights.push(Weight { spec: spec.clone(), pieces });

@@ -140,7 +140,7 @@ impl Linear<'_> {
         let (x_stride, y_stride) = (compiled.stride(self.x), compiled.stride(self.y));
         let gated = if self.weight.spec.gated { 2 } else { 1 };
         let work_per_output = (gated * active.len() as u64 * u64::from(self.weight.spec.cols)).max(1);
-        let outputs_per_run = (STRETCH / work_per_output).max(1) as usize;
+        let outputs_per_run = STRETCH.div_ceil(work_per_output) as usize;
         for (piece, planes) in self.weight.spec.pieces.iter().zip(&self.weight.pieces) {
             let view = view(piece.layout, self.weight.spec.cols, planes);
             let num_outputs = num_outputs(&view, self.then);

@@ -1,8 +1,10 @@
 //! One integration-test binary.
 mod cpu;
+mod cpu_machine;
 mod devices;
 mod formats;
 mod models;
 mod quant;
+mod sampler;
 mod session;
 mod support;
