@@ -11,7 +11,7 @@ pub use generation::{GenerateRequest, Generated, Generation, Input};
 pub use info::ModelInfo;
 
 use crate::{
-    LocalFuture, Result,
+    Error, LocalFuture, Result,
     cpu::Cpu,
     model::{
         ModelError,
@@ -21,7 +21,7 @@ use crate::{
     plan::Machine,
     session::{Request, SamplingParams, Session, SessionOptions},
     source::{Checkpoint, ModelFiles},
-    text::{ChatTemplate, Tokenizer},
+    text::{ChatTemplate, TextError, Tokenizer},
 };
 use std::rc::Rc;
 
@@ -61,6 +61,14 @@ pub struct Host {
     pub progress: Option<Rc<dyn Fn(Stage, u64, u64)>>,
     /// Only adapters whose name contains this are taken.
     pub adapter: Option<String>,
+}
+
+impl Host {
+    fn tell(&self, stage: Stage, done: u64, total: u64) {
+        if let Some(progress) = &self.progress {
+            progress(stage, done, total);
+        }
+    }
 }
 
 /// How to load a model.
@@ -104,22 +112,8 @@ impl Engine {
     /// # Errors
     /// If a file is not a model that runs here, or no device that the options allow computes it correctly.
     pub async fn open(files: ModelFiles, options: EngineOptions) -> Result<Engine> {
-        let progress = |stage, done, total| {
-            if let Some(progress) = &options.host.progress {
-                progress(stage, done, total);
-            }
-        };
-        progress(Stage::Read, 0, 1);
-        let checkpoint = Checkpoint::open(files).await?;
-        let blueprint = arch::interpret(&checkpoint).await?;
-        let tokenizer = Tokenizer::open(&checkpoint.description, &checkpoint.companions)?;
-        check_vocabulary(&tokenizer, &blueprint)?;
-        let template = ChatTemplate::open(&checkpoint.description, &checkpoint.companions)?;
-        let sampling = defaults::sampling(&checkpoint);
-        let info = ModelInfo::new(&checkpoint, &blueprint);
-        progress(Stage::Read, 1, 1);
-        let loader = Loader { checkpoint: &checkpoint, blueprint: &blueprint, options: &options };
-        let (session, device) = loader.load().await?;
+        let Loaded { info, device, sampling, session, text, .. } = load(files, &options).await?;
+        let Text { tokenizer, template } = text?;
         Ok(Engine { info, device, tokenizer, template, sampling, session })
     }
 
@@ -158,6 +152,54 @@ impl Engine {
         self.session.start(&request_ids).await?;
         Ok(Generation::new(request.count, request.stop, &self.tokenizer))
     }
+}
+
+/// A model on a device, whether or not it can speak.
+pub struct Loaded {
+    /// What the file says of itself.
+    pub info: ModelInfo,
+    /// Which device runs, and why.
+    pub device: DeviceReport,
+    /// How the model wants to be sampled.
+    pub sampling: SamplingParams,
+    /// Runs requests.
+    pub session: Session,
+    /// Tokenizer and template. A model without a tokenizer still computes logits; one with a bad tokenizer is not loaded at all.
+    pub text: Result<Text, TextError>,
+}
+
+/// Text ↔ ids of a model.
+pub struct Text {
+    /// Text ↔ ids.
+    pub tokenizer: Tokenizer,
+    /// The model's own chat template, if it has one.
+    pub template: Option<ChatTemplate>,
+}
+
+/// Reads headers and tokenizer, picks the device, streams the weights to it, compiles, and tests it.
+///
+/// # Errors
+/// If a file is not a model that runs here, or no device that the options allow computes it correctly.
+pub async fn load(files: ModelFiles, options: &EngineOptions) -> Result<Loaded> {
+    options.host.tell(Stage::Read, 0, 1);
+    let checkpoint = Checkpoint::open(files).await?;
+    let blueprint = arch::interpret(&checkpoint).await?;
+    let text = match text(&checkpoint, &blueprint) {
+        Err(Error::Text(error)) if error.is_absence() => Err(error),
+        text => Ok(text?),
+    };
+    let sampling = defaults::sampling(&checkpoint);
+    let info = ModelInfo::new(&checkpoint, &blueprint);
+    options.host.tell(Stage::Read, 1, 1);
+    let (session, device) = Loader { checkpoint: &checkpoint, blueprint: &blueprint, options }.load().await?;
+    Ok(Loaded { info, device, sampling, session, text })
+}
+
+fn text(checkpoint: &Checkpoint, blueprint: &Blueprint) -> Result<Text> {
+    let tokenizer = Tokenizer::open(&checkpoint.description, &checkpoint.companions)?;
+    check_vocabulary(&tokenizer, blueprint)?;
+    let template = ChatTemplate::open(&checkpoint.description, &checkpoint.companions)?;
+    Ok(Text { tokenizer, template })
 }
 
 fn check_vocabulary(tokenizer: &Tokenizer, blueprint: &Blueprint) -> Result<(), ModelError> {
@@ -204,9 +246,9 @@ impl Loader<'_> {
     }
 
     async fn load_on(&self, mut machine: Box<dyn Machine>) -> Result<Session> {
-        let mut progress = |done, total| self.progress(Stage::Upload, done, total);
+        let mut progress = |done, total| self.options.host.tell(Stage::Upload, done, total);
         let weights = weights::load(self.checkpoint, self.blueprint, machine.as_mut(), &mut progress).await?;
-        self.progress(Stage::Compile, 0, 1);
+        self.options.host.tell(Stage::Compile, 0, 1);
         let options = SessionOptions {
             count: self.options.count,
             context: self.options.context,
@@ -214,13 +256,13 @@ impl Loader<'_> {
             clock: self.options.host.clock.clone(),
         };
         let session = Session::new(machine, self.blueprint.config.clone(), weights, options).await?;
-        self.progress(Stage::Compile, 1, 1);
+        self.options.host.tell(Stage::Compile, 1, 1);
         Ok(session)
     }
 
     /// Four tokens through every decoding plan that was loaded, against the CPU.
     async fn test(&self, session: &mut Session) -> Result<()> {
-        self.progress(Stage::Warmup, 0, 1);
+        self.options.host.tell(Stage::Warmup, 0, 1);
         let config = &self.blueprint.config;
         let tokens = self_test::tokens(config.vocab_size);
         let expected = self_test::reference_logits(self.checkpoint, config, session.weights(), &tokens).await?;
@@ -240,13 +282,7 @@ impl Loader<'_> {
                 self_test::compare(&expected, found)?;
             }
         }
-        self.progress(Stage::Warmup, 1, 1);
+        self.options.host.tell(Stage::Warmup, 1, 1);
         Ok(())
-    }
-
-    fn progress(&self, stage: Stage, done: u64, total: u64) {
-        if let Some(progress) = &self.options.host.progress {
-            progress(stage, done, total);
-        }
     }
 }

@@ -34,6 +34,21 @@ pub struct Weights {
     pub(super) vectors: Vec<Vec<f32>>,
 }
 
+impl Weights {
+    /// Packed bytes that one decoding step reads, whatever the number of drafts: every matrix but an embedding that is not the head.
+    pub fn bytes_per_step(&self) -> u64 {
+        let read = |(id, _): &(usize, &MatrixStream)| *id != self.embedding.id.0 || self.embedding == self.head;
+        self.streams.iter().enumerate().filter(read).map(|(_, stream)| packed_bytes(&stream.spec)).sum()
+    }
+}
+
+/// Bytes of a matrix's planes.
+fn packed_bytes(spec: &WeightSpec) -> u64 {
+    let plane_rows = if spec.gated { 2 } else { 1 };
+    let words = |layout: Layout| u64::from(layout.code_words(spec.cols) + layout.scale_words(spec.cols));
+    spec.pieces.iter().map(|p| 4 * plane_rows * p.rows.len() as u64 * words(p.layout)).sum()
+}
+
 /// The weights of one block.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "each field is named after its use in the block")]

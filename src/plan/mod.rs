@@ -338,6 +338,8 @@ pub trait Machine {
     fn finish(&mut self, ticket: Ticket) -> LocalFuture<'_, Result<Vec<Sampled>, MachineError>>;
     /// Reads a buffer of a plan back: `[rows, width]` without the padding. For tests, logits and the self-test, never per token.
     fn read(&mut self, plan: PlanId, buffer: BufferId) -> LocalFuture<'_, Result<Vec<f32>, MachineError>>;
+    /// Reads about `bytes` of the device's memory as fast as it can, and waits. For the roofline: time two lengths, divide the difference.
+    fn stream_read(&mut self, bytes: u64) -> LocalFuture<'_, Result<(), MachineError>>;
 }
 
 /// Most steps that one submission may hold.

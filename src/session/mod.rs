@@ -253,6 +253,14 @@ impl Session {
         Ok(values)
     }
 
+    /// Reads about `bytes` of the device's memory as fast as it can, for the roofline.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub async fn stream_read(&mut self, bytes: u64) -> Result<()> {
+        Ok(self.machine.stream_read(bytes).await?)
+    }
+
     fn check(&self, request: &Request) -> Result<(), SessionError> {
         self.check_prompt(&request.prompt, self.max_seq as usize)?;
         within("count", request.count, 1, self.max_count())?;

@@ -3,6 +3,7 @@ mod cpu;
 mod cpu_machine;
 mod devices;
 mod formats;
+mod layers;
 mod models;
 mod quant;
 mod sampler;
