@@ -12,3 +12,4 @@ mod quant;
 mod sampler;
 mod session;
 mod support;
+mod text;
