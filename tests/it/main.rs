@@ -1,2 +1,5 @@
 //! One integration-test binary.
 mod cpu;
+mod machines;
+mod ops;
+mod shaders;
