@@ -3,6 +3,7 @@ mod compose;
 mod cpu;
 mod cpu_machine;
 mod devices;
+mod drafts;
 mod formats;
 mod layers;
 mod models;
