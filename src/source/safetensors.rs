@@ -99,7 +99,8 @@ fn entry(file_name: &str, file: usize, name: String, raw: RawEntry, data_start: 
         (None, Some((_, bits))) => *bits,
         (None, None) => return Err(SourceError::invalid(what("dtype"), "an element type of the format", quoted(&raw.dtype))),
     };
-    let num_bits = raw.shape.iter().try_fold(bits, |product, &axis| product.checked_mul(axis));
+    let num_elements = raw.shape.iter().try_fold(1u64, |product, &axis| product.checked_mul(axis));
+    let num_bits = num_elements.and_then(|elements| elements.checked_mul(bits));
     let stored = raw.data_offsets.end - raw.data_offsets.start;
     if num_bits.filter(|bits| bits % 8 == 0).map(|bits| bits / 8) != Some(stored) {
         let found = format!("{} {:?}", raw.dtype, raw.shape);
