@@ -36,8 +36,8 @@ pub(super) fn read(metadata: &Metadata) -> Result<Parts, TextError> {
         None => return Err(TextError::tokenizer("tokenizer.ggml.model", "a name", "none")),
     }
     let tokens = tokens.ok_or_else(|| TextError::tokenizer(TOKENS, "an array of strings", "none"))?;
-    let types = types(metadata, tokens.len())?;
     let max_id = last_id(tokens.len())?;
+    let types = types(metadata, tokens.len())?;
     let rules = pre::rules(text(metadata, "tokenizer.ggml.pre")?.unwrap_or("default"))?;
     let specials = specials(metadata, max_id)?;
 
