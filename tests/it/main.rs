@@ -2,4 +2,5 @@
 mod cpu;
 mod machines;
 mod ops;
+mod plan_gpu;
 mod shaders;
