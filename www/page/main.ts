@@ -59,6 +59,7 @@ async function compose(): Promise<void> {
     return;
   }
   dispatch({ type: "start" });
+  showResults();
   const controller = new AbortController();
   writing = controller;
   const { signal } = controller;
@@ -73,6 +74,12 @@ async function compose(): Promise<void> {
   } catch (error) {
     if (!signal.aborted) dispatch({ type: "failed", problem: problemOf(error, state.info ? "composing" : "loading") });
   }
+}
+
+/** On a narrow screen the drafts lie below the form. */
+function showResults(): void {
+  const heading = element("drafts-title", HTMLHeadingElement);
+  if (heading.getBoundingClientRect().bottom > innerHeight * 0.8) heading.scrollIntoView({ block: "start" });
 }
 
 function cancel(): void {

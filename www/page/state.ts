@@ -39,6 +39,8 @@ export interface State {
   /** Finished drafts of before, the latest first. */
   history: Draft[];
   problem: Problem | undefined;
+  /** What a clear took away, until it is too late to undo. */
+  cleared: Pick<State, "drafts" | "seed" | "history"> & { brief: string } | undefined;
   /** For the status line that screen readers hear. */
   announcement: string;
 }
@@ -56,7 +58,8 @@ export type Action =
   | { type: "failed"; problem: Problem }
   | { type: "retry" }
   | { type: "copied"; what: string }
-  | { type: "clear" };
+  | { type: "clear" }
+  | { type: "undo" };
 
 /** What `document.documentElement.dataset.state` says. */
 export type Phase = "loading" | "ready" | "composing" | "error";
@@ -73,6 +76,7 @@ export const INITIAL: State = {
   seed: "",
   history: [],
   problem: undefined,
+  cleared: undefined,
   announcement: "",
 };
 
@@ -96,7 +100,7 @@ export function reduce(state: State, action: Action): State {
       const { count } = state.settings;
       const slots = Array.from({ length: count }, () => undefined);
       const announcement = state.info ? `Writing ${plural(count)}.` : "The model is still loading. Writing starts as soon as it is ready.";
-      return { ...state, composing: true, problem: undefined, history: kept(state), drafts: slots, seed: "", announcement };
+      return { ...state, composing: true, problem: undefined, cleared: undefined, history: kept(state), drafts: slots, seed: "", announcement };
     }
     case "seed":
       return { ...state, seed: action.seed };
@@ -119,7 +123,12 @@ export function reduce(state: State, action: Action): State {
     case "copied":
       return { ...state, announcement: `${action.what} copied.` };
     case "clear":
-      return { ...state, drafts: [], seed: "", history: [], announcement: "Everything cleared.", settings: { ...state.settings, brief: "" } };
+      return cleared(state);
+    case "undo": {
+      if (!state.cleared) return state;
+      const { brief, ...kept } = state.cleared;
+      return { ...state, ...kept, cleared: undefined, settings: { ...state.settings, brief }, announcement: "Everything is back." };
+    }
     default:
       return action satisfies never;
   }
@@ -132,6 +141,19 @@ export function finished(state: State): Draft[] {
 
 function kept(state: State): Draft[] {
   return [...finished(state), ...state.history].slice(0, MAX_HISTORY);
+}
+
+function cleared(state: State): State {
+  const { drafts, seed, history, settings } = state;
+  return {
+    ...state,
+    drafts: [],
+    seed: "",
+    history: [],
+    settings: { ...settings, brief: "" },
+    cleared: { drafts, seed, history, brief: settings.brief },
+    announcement: "Everything cleared.",
+  };
 }
 
 function afterTyping(problem: Problem | undefined): Problem | undefined {

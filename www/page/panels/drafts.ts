@@ -17,7 +17,9 @@ export function draftsPanel(dispatch: (action: Action) => void): (state: State) 
   const empty = element("empty", HTMLDivElement);
   const clear = element("clear", HTMLButtonElement);
   const seedLine = element("seed-line", HTMLParagraphElement);
+  const undo = element("undo", HTMLButtonElement);
   clear.addEventListener("click", () => dispatch({ type: "clear" }));
+  undo.addEventListener("click", () => dispatch({ type: "undo" }));
   const copied = (what: string) => dispatch({ type: "copied", what });
 
   return (state) => {
@@ -27,7 +29,10 @@ export function draftsPanel(dispatch: (action: Action) => void): (state: State) 
     list.hidden = state.drafts.length === 0;
     earlier.hidden = state.history.length === 0;
     empty.hidden = state.drafts.length > 0 || state.composing;
+    const hadFocus = [clear, undo].includes(document.activeElement as HTMLButtonElement);
     clear.hidden = state.composing || (state.drafts.length === 0 && state.history.length === 0);
+    undo.hidden = state.cleared === undefined;
+    if (hadFocus) (undo.hidden ? clear : undo).focus();
     seedLine.hidden = state.seed === "";
     setText(seedLine, state.seed === "" ? "" : `Seed ${state.seed}`);
   };
@@ -88,8 +93,7 @@ function update(item: Element, slot: Slot): void {
 }
 
 function lengthNote(draft: Draft): string {
-  const unit = { "x-weight": "characters", graphemes: "characters", characters: "characters", utf16: "characters" }[draft.length.unit];
-  return ` ${unit}${draft.stop === "repaired" ? ", ending tidied up" : ""}`;
+  return ` characters${draft.stop === "repaired" ? ", ending tidied up" : ""}`;
 }
 
 /** Copies a draft, exactly as it is. Where the clipboard is refused, the text is selected for the person to copy. */
