@@ -1,7 +1,7 @@
 //! The crate's one error: each module's enum, gathered, with a stable code for JavaScript and the command line.
 
-/// A result with the crate's error.
-pub type Result<T> = std::result::Result<T, Error>;
+/// A result, with the crate's error unless a module's own is named.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, by the module that noticed.
 #[derive(Debug, thiserror::Error)]

@@ -1,19 +1,20 @@
-//! compose.
-/// Error.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum ComposeError {
-    /// Placeholder until the module lands.
-    #[error("{what}: {reason}")]
-    Invalid {
-        /// Which.
-        what: String,
-        /// Why.
-        reason: String,
-    },
-}
-impl ComposeError {
-    /// The stable code.
-    pub fn code(&self) -> &'static str {
-        "bad-brief"
-    }
-}
+//! A brief becomes drafts that fit a network: what a post may be (`network`, `length`), when a draft is finished (`guard`), how a model
+//! is asked (`prompt`), and the loop that streams tokens into drafts (`composer`).
+//!
+//! Everything but `composer` is a pure function over text: the same rules run natively, in a page and in the tests.
+
+mod characters;
+mod emoji;
+mod emoji_tables;
+mod error;
+mod length;
+mod links;
+mod network;
+mod punycode;
+mod tlds;
+
+pub use error::ComposeError;
+pub use length::{Check, Length, Problem, check, measure};
+pub use network::{Network, Unit};
+
+use error::excerpt;

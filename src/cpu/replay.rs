@@ -1,0 +1,207 @@
+//! One replay of a plan: each `Op` → calls of the functions over slices, row by row, with pauses for the host.
+//!
+//! A replay may be dropped at a pause: nothing is moved out of its place, and beginning it again computes the same.
+
+use crate::cpu::attention::attention;
+use crate::cpu::caches::Caches;
+use crate::cpu::linear::{Activations, Outputs, linear_rows, num_outputs};
+use crate::cpu::pace::{Pace, STRETCH};
+use crate::cpu::sample::{History, sample_row};
+use crate::cpu::unpack::PlanesView;
+use crate::cpu::{embed::embed, norm::rms_norm, rope::rope, zeros};
+use crate::plan::{BufferId, Heads, MachineError, Norm, Op, Plan, PlanId, Row, Sampled, Sampling, Then, WeightSpec};
+use crate::quant::{Planes, stride};
+
+/// A matrix and its packed pieces.
+pub(super) struct Weight {
+    pub(super) spec: WeightSpec,
+    pub(super) pieces: Vec<Planes>,
+}
+
+/// What plans share.
+pub(super) struct State {
+    pub(super) caches: Caches,
+    pub(super) history: History,
+    /// mask: `[ceil(vocab_size / 32)]` u32
+    pub(super) mask: Vec<u32>,
+    pub(super) sampling: Sampling,
+}
+
+/// A plan and its buffers.
+pub(super) struct Compiled {
+    pub(super) plan: Plan,
+    pub(super) rows: Vec<Row>,
+    /// Each `[rows, stride]` f32.
+    pub(super) buffers: Vec<Vec<f32>>,
+    scratch: Scratch,
+}
+
+#[derive(Default)]
+struct Scratch {
+    /// normed: `[rows, stride]` f32
+    normed: Vec<f32>,
+    weight_rows: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+/// Everything a replay touches.
+pub(super) struct Engine {
+    pub(super) weights: Vec<Weight>,
+    pub(super) vectors: Vec<Vec<f32>>,
+    pub(super) plans: Vec<Compiled>,
+    pub(super) state: State,
+    pub(super) pace: Pace,
+}
+
+impl Compiled {
+    pub(super) fn new(plan: &Plan) -> Result<Compiled, MachineError> {
+        let mut buffers = Vec::new();
+        for buffer in &plan.buffers {
+            buffers.push(zeros(buffer.name, u64::from(plan.rows) * u64::from(stride(buffer.width)))?);
+        }
+        let rows = vec![Row::default(); plan.rows as usize];
+        Ok(Compiled { plan: plan.clone(), rows, buffers, scratch: Scratch::default() })
+    }
+
+    pub(super) fn width(&self, buffer: BufferId) -> usize {
+        self.plan.buffers[buffer.0].width as usize
+    }
+
+    fn stride(&self, buffer: BufferId) -> usize {
+        stride(self.plan.buffers[buffer.0].width) as usize
+    }
+
+    fn active(&self) -> Vec<usize> {
+        (0..self.rows.len()).filter(|row| self.rows[*row].active != 0).collect()
+    }
+
+    /// Fills the scratch with the norm of every active row of x.
+    fn normalize(&mut self, x: BufferId, norm: &Norm, gain: &[f32], active: &[usize]) {
+        let (width, stride) = (self.width(x), self.stride(x));
+        self.scratch.normed.resize(self.rows.len() * stride, 0.0);
+        for row in active {
+            let x = &self.buffers[x.0][row * stride..][..width];
+            rms_norm(x, gain, norm.eps, &mut self.scratch.normed[row * stride..][..stride]);
+        }
+    }
+
+    /// Two different buffers, the second to be written.
+    fn pair(&mut self, x: BufferId, y: BufferId) -> (&[f32], &mut [f32]) {
+        let [x, y] = self.buffers.get_disjoint_mut([x.0, y.0]).expect("an operation reads and writes different buffers of its plan");
+        (x, y)
+    }
+}
+
+impl Engine {
+    /// Replays a plan once; the draws of its rows, if it samples.
+    pub(super) async fn replay(&mut self, id: PlanId) -> Vec<Sampled> {
+        let Engine { weights, vectors, plans, state, pace } = self;
+        let compiled = &mut plans[id.0];
+        let mut drawn = Vec::new();
+        for index in 0..compiled.plan.ops.len() {
+            match compiled.plan.ops[index].clone() {
+                Op::Embed { table, x } => embed_rows(compiled, &weights[table.0], x),
+                Op::Linear { weight, x, norm, bias, y, then } => {
+                    let active = compiled.active();
+                    if let Some(norm) = &norm {
+                        compiled.normalize(x, norm, &vectors[norm.gain.0], &active);
+                    }
+                    let bias = bias.map(|bias| vectors[bias.0].as_slice());
+                    let linear = Linear { weight: &weights[weight.0], x, normed: norm.is_some(), bias, y, then };
+                    linear.run(compiled, &active, pace).await;
+                }
+                Op::Rope { qkv, q, layer, heads } => rope_rows(compiled, &mut state.caches, qkv, q, layer, &heads),
+                Op::Attention { q, out, layer, heads } => {
+                    for row in compiled.active() {
+                        let work = attend(compiled, row, &state.caches, q, out, layer, &heads);
+                        pace.spend(work).await;
+                    }
+                }
+                Op::Sample { logits } => drawn = sample_rows(compiled, state, logits),
+            }
+        }
+        drawn
+    }
+}
+
+/// A linear operation with its ids looked up.
+struct Linear<'a> {
+    weight: &'a Weight,
+    x: BufferId,
+    normed: bool,
+    bias: Option<&'a [f32]>,
+    y: BufferId,
+    then: Then,
+}
+
+impl Linear<'_> {
+    /// Piece after piece, in runs of rows that are short enough to pause between.
+    async fn run(&self, compiled: &mut Compiled, active: &[usize], pace: &mut Pace) {
+        let (x_stride, y_stride) = (compiled.stride(self.x), compiled.stride(self.y));
+        let gated = if self.weight.spec.gated { 2 } else { 1 };
+        let work_per_output = (gated * active.len() as u64 * u64::from(self.weight.spec.cols)).max(1);
+        let outputs_per_run = STRETCH.div_ceil(work_per_output) as usize;
+        for (piece, planes) in self.weight.spec.pieces.iter().zip(&self.weight.pieces) {
+            let view = view(piece.layout, self.weight.spec.cols, planes);
+            let num_outputs = num_outputs(&view, self.then);
+            let first = piece.rows.start as usize;
+            let bias = self.bias.map(|bias| &bias[first..][..num_outputs]);
+            for start in (0..num_outputs).step_by(outputs_per_run) {
+                let end = num_outputs.min(start + outputs_per_run);
+                let mut scratch = std::mem::take(&mut compiled.scratch);
+                let (x, y) = compiled.pair(self.x, self.y);
+                let x = Activations { values: if self.normed { &scratch.normed } else { x }, stride: x_stride, active };
+                let mut y = Outputs { values: y, stride: y_stride, first };
+                linear_rows(&view, start..end, x, bias, self.then, &mut y, &mut scratch.weight_rows);
+                compiled.scratch = scratch;
+                pace.spend(work_per_output * (end - start) as u64).await;
+            }
+        }
+    }
+}
+
+/// A piece's planes as the functions over slices take them.
+fn view(layout: crate::quant::Layout, cols: u32, planes: &Planes) -> PlanesView<'_> {
+    PlanesView { layout, cols, codes: &planes.codes, scales: &planes.scales }
+}
+
+fn embed_rows(compiled: &mut Compiled, table: &Weight, x: BufferId) {
+    let stride = compiled.stride(x);
+    for row in compiled.active() {
+        let token = compiled.rows[row].token;
+        let mut pieces = table.spec.pieces.iter().zip(&table.pieces);
+        let Some((piece, planes)) = pieces.find(|(piece, _)| piece.rows.contains(&token)) else {
+            panic!("token {token} of {}", table.spec.rows);
+        };
+        let within = (token - piece.rows.start) as usize;
+        embed(&view(piece.layout, table.spec.cols, planes), within, &mut compiled.buffers[x.0][row * stride..][..stride]);
+    }
+}
+
+fn rope_rows(compiled: &mut Compiled, caches: &mut Caches, qkv: BufferId, q: BufferId, layer: u32, heads: &Heads) {
+    let (qkv_stride, q_stride) = (compiled.stride(qkv), compiled.stride(q));
+    for index in compiled.active() {
+        let row = compiled.rows[index];
+        let (qkv, q) = compiled.pair(qkv, q);
+        rope(caches, layer, heads, &row, &qkv[index * qkv_stride..][..qkv_stride], &mut q[index * q_stride..][..q_stride]);
+    }
+}
+
+/// Attention of one row; its multiply-adds.
+fn attend(compiled: &mut Compiled, index: usize, caches: &Caches, q: BufferId, out: BufferId, layer: u32, heads: &Heads) -> u64 {
+    let (q_stride, out_stride) = (compiled.stride(q), compiled.stride(out));
+    let row = compiled.rows[index];
+    let mut scores = std::mem::take(&mut compiled.scratch.scores);
+    let (q, out) = compiled.pair(q, out);
+    let out = &mut out[index * out_stride..][..out_stride];
+    attention(caches, layer, heads, &row, &q[index * q_stride..][..q_stride], out, &mut scores);
+    compiled.scratch.scores = scores;
+    2 * u64::from(heads.num_attention_heads * heads.head_dim) * (u64::from(row.position) + 1)
+}
+
+fn sample_rows(compiled: &mut Compiled, state: &mut State, logits: BufferId) -> Vec<Sampled> {
+    let (width, stride) = (compiled.width(logits), compiled.stride(logits));
+    let State { history, mask, sampling, .. } = state;
+    let rows = compiled.rows.iter_mut().zip(compiled.buffers[logits.0].chunks_exact_mut(stride));
+    rows.map(|(row, logits)| sample_row(row, &mut logits[..width], mask, sampling, history)).collect()
+}

@@ -1,0 +1,38 @@
+//! Rotary position embedding (Su et al. 2021) of one row's q and k, and the append of k and v to the cache.
+
+use crate::cpu::caches::Caches;
+use crate::plan::{Heads, Pairing, Row};
+
+/// Rotates q and k of `qkv: [(heads + 2 kv_heads) * head_dim]`, writes q to `q: [heads * head_dim]`, and k and v to the layer's cache
+/// at the row's slot and position.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn rope(caches: &mut Caches, layer: u32, heads: &Heads, row: &Row, qkv: &[f32], q: &mut [f32]) {
+    let head_dim = heads.head_dim as usize;
+    let kv_width = heads.num_key_value_heads as usize * head_dim;
+    let q_width = heads.num_attention_heads as usize * head_dim;
+    assert_eq!(kv_width, caches.width, "the cache is as wide as the key heads");
+    let at = caches.offset(row.slot, row.position);
+    let angles = &caches.rope[row.position as usize * head_dim..][..head_dim];
+    let cache = &mut caches.layers[layer as usize];
+    let (q_in, kv) = qkv[..q_width + 2 * kv_width].split_at(q_width);
+    let (k_in, v_in) = kv.split_at(kv_width);
+    rotate_heads(q_in, angles, heads.pairing, &mut q[..q_width]);
+    rotate_heads(k_in, angles, heads.pairing, &mut cache.k[at..][..kv_width]);
+    cache.v[at..][..kv_width].copy_from_slice(v_in);
+}
+
+/// Rotates each head of `x` by `angles: [head_dim / 2, 2]`.
+fn rotate_heads(x: &[f32], angles: &[f32], pairing: Pairing, y: &mut [f32]) {
+    let head_dim = angles.len();
+    for (x, y) in x.chunks_exact(head_dim).zip(y.chunks_exact_mut(head_dim)) {
+        for (i, [cosine, sine]) in angles.as_chunks::<2>().0.iter().enumerate() {
+            let (a, b) = match pairing {
+                Pairing::Halves => (i, i + head_dim / 2),
+                Pairing::Adjacent => (2 * i, 2 * i + 1),
+            };
+            (y[a], y[b]) = (x[a] * cosine - x[b] * sine, x[b] * cosine + x[a] * sine);
+        }
+    }
+}

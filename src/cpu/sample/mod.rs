@@ -1,0 +1,78 @@
+//! `Op::Sample` for one row: logits → the next token, and the row advanced, as `plan::Sampling` defines.
+//!
+//! The filters are shared with [`distribution`], the fuller sampler behind the command line; masses are summed in f64.
+
+pub mod distribution;
+pub mod filters;
+
+use crate::cpu::philox;
+use crate::plan::{NO_TOKEN, Row, Sampled, Sampling};
+
+/// What was fed and drawn, by slot and position.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// tokens: `[slots, max_seq + 1]` u32
+    pub tokens: Vec<u32>,
+    /// Positions a slot: max_seq + 1.
+    pub stride: usize,
+}
+
+impl History {
+    /// Where a token stands.
+    ///
+    /// # Panics
+    /// If the position does not exist.
+    pub fn index(&self, slot: u32, position: u32) -> usize {
+        assert!((position as usize) < self.stride, "history position {position} of {}", self.stride);
+        slot as usize * self.stride + position as usize
+    }
+
+    /// The row's tokens at positions 0..=position, its shared prefix first.
+    pub fn of<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = u32> + 'a {
+        (0..=row.position).map(|position| {
+            let slot = if position < row.prefix_len { row.prefix_slot } else { row.slot };
+            self.tokens[self.index(slot, position)]
+        })
+    }
+}
+
+/// Draws the row's next token from `logits: [vocab_size]`, which it overwrites, and advances the row.
+///
+/// An inactive row draws [`NO_TOKEN`] and stays as it is. If nothing may be drawn at all, the lowest id is.
+///
+/// # Panics
+/// If the row's positions are not in the history.
+pub fn sample_row(row: &mut Row, logits: &mut [f32], mask: &[u32], sampling: &Sampling, history: &mut History) -> Sampled {
+    if row.active == 0 {
+        return Sampled { token: NO_TOKEN, epoch: row.epoch };
+    }
+    filters::without_nan(logits);
+    filters::mask(logits, mask);
+    filters::ban(logits, [row.ban]);
+    filters::repetition_penalty(logits, history.of(row), sampling.repetition_penalty);
+    let token = if sampling.temperature == 0.0 { filters::best(logits) } else { draw(row, logits, sampling) };
+    advance(row, token, sampling, history);
+    Sampled { token, epoch: row.epoch }
+}
+
+fn draw(row: &Row, scores: &mut [f32], sampling: &Sampling) -> u32 {
+    filters::temperature(scores, sampling.temperature);
+    filters::top_k(scores, sampling.top_k as usize);
+    filters::top_p(scores, f64::from(sampling.top_p));
+    filters::min_p(scores, f64::from(sampling.min_p));
+    let key = [sampling.seed_low, sampling.seed_high];
+    let counter = [row.position.wrapping_add(1), row.draft, row.attempt, 0];
+    let u = philox::uniform(philox::philox4x32(key, counter)[0]);
+    distribution::Distribution::of(scores).draw(f64::from(u)).unwrap_or(0)
+}
+
+fn advance(row: &mut Row, token: u32, sampling: &Sampling, history: &mut History) {
+    let at = history.index(row.slot, row.position + 1);
+    history.tokens[at] = token;
+    let num_end_tokens = (sampling.num_end_tokens as usize).min(sampling.end_tokens.len());
+    let ended = sampling.end_tokens[..num_end_tokens].contains(&token);
+    row.token = token;
+    row.position += 1;
+    row.ban = NO_TOKEN;
+    row.active = u32::from(!ended && row.position < row.limit);
+}

@@ -1,0 +1,44 @@
+//! Which device runs a model, and why, in words for the person at the screen.
+
+use super::DeviceChoice;
+use crate::{
+    gpu::{Gpu, GpuOptions},
+    plan::{DeviceInfo, Machine, MachineError},
+};
+
+/// The device that runs, and why it was chosen.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct DeviceReport {
+    /// What it is.
+    #[serde(flatten)]
+    pub info: DeviceInfo,
+    /// Why this one: a clause without a full stop.
+    pub reason: String,
+}
+
+impl DeviceReport {
+    pub(super) fn new(info: DeviceInfo, reason: String) -> DeviceReport {
+        DeviceReport { info, reason }
+    }
+}
+
+/// Opens a GPU that the choice allows.
+pub(super) async fn gpu(choice: DeviceChoice, adapter: Option<&str>) -> Result<(Gpu, String), MachineError> {
+    let gpu = Gpu::open(GpuOptions { adapter: adapter.map(str::to_string) }).await?;
+    let info = gpu.device();
+    match choice {
+        DeviceChoice::Auto if info.software => Err(MachineError::NoDevice {
+            reason: format!("{} computes in software, where the CPU path is faster", info.adapter),
+        }),
+        DeviceChoice::Auto => Ok((gpu, "it computes this model correctly, as the self-test showed".to_string())),
+        _ => Ok((gpu, "a GPU was asked for, and it passed the self-test".to_string())),
+    }
+}
+
+/// Why there is no GPU, as a clause.
+pub(super) fn why_not(error: &MachineError) -> String {
+    match error {
+        MachineError::NoDevice { reason } => reason.clone(),
+        other => other.to_string(),
+    }
+}
