@@ -11,6 +11,8 @@ mod length;
 mod links;
 mod network;
 mod punycode;
+mod sentence;
+mod tidy;
 mod tlds;
 
 pub use error::ComposeError;

@@ -6,6 +6,7 @@
 
 pub mod attention;
 pub mod caches;
+mod check;
 pub mod dot;
 pub mod embed;
 pub mod linear;
@@ -25,6 +26,7 @@ use crate::plan::{
 };
 use crate::quant::Planes;
 use caches::Caches;
+use check::{Known, check_plan, check_weight};
 use pace::{Pace, Pause};
 use replay::{Compiled, Engine, State, Weight};
 use sample::History;
@@ -91,6 +93,8 @@ impl Cpu {
                 Command::History { slot, position, tokens } => {
                     let history = &mut self.engine.state.history;
                     let at = history.index(slot, position);
+                    let room = history.stride - position as usize;
+                    assert!(tokens.len() <= room, "{} tokens from position {position} on, room for {room}", tokens.len());
                     history.tokens[at..][..tokens.len()].copy_from_slice(&tokens);
                 }
                 Command::Sampling(sampling) => self.engine.state.sampling = sampling,
@@ -139,6 +143,7 @@ impl Machine for Cpu {
     }
 
     fn add_weight(&mut self, spec: &WeightSpec) -> Result<WeightId, MachineError> {
+        check_weight(spec);
         let mut pieces = Vec::new();
         for piece in &spec.pieces {
             let rows = u64::from(piece.rows.end - piece.rows.start) * if spec.gated { 2 } else { 1 };
@@ -180,6 +185,8 @@ impl Machine for Cpu {
 
     fn compile<'a>(&'a mut self, plan: &'a Plan) -> LocalFuture<'a, Result<PlanId, MachineError>> {
         Box::pin(async move {
+            let Engine { weights, vectors, state, .. } = &self.engine;
+            check_plan(plan, &Known { weights, vectors, caches: &state.caches, mask_words: state.mask.len() });
             self.engine.plans.push(Compiled::new(plan)?);
             Ok(PlanId(self.engine.plans.len() - 1))
         })

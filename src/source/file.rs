@@ -32,7 +32,10 @@ impl FileSource {
     /// If it cannot be opened or is something else (a pipe would block for ever).
     pub fn open(path: &Path) -> Result<FileSource, SourceError> {
         let name = path.display().to_string();
-        let failed = |error: std::io::Error| SourceError::Read { what: name.clone(), reason: error.to_string() };
+        let failed = |error: std::io::Error| match error.kind() {
+            ErrorKind::NotFound => SourceError::invalid(name.clone(), "a file", "none"),
+            _ => SourceError::Read { what: name.clone(), reason: error.to_string() },
+        };
         if !std::fs::metadata(path).map_err(failed)?.is_file() {
             return Err(SourceError::invalid(name, "a regular file", "something else"));
         }

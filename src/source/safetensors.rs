@@ -18,25 +18,10 @@ const MAX_HEADER_BYTES: u64 = 100_000_000;
 const MAX_RANK: usize = 8;
 
 /// Bits of one element, for the types that are not read here.
+#[rustfmt::skip]
 const OTHER_TYPES: [(&str, u64); 19] = [
-    ("BOOL", 8),
-    ("F4", 4),
-    ("F6_E2M3", 6),
-    ("F6_E3M2", 6),
-    ("U8", 8),
-    ("I8", 8),
-    ("F8_E5M2", 8),
-    ("F8_E4M3", 8),
-    ("F8_E8M0", 8),
-    ("F8_E4M3FNUZ", 8),
-    ("F8_E5M2FNUZ", 8),
-    ("I16", 16),
-    ("U16", 16),
-    ("I32", 32),
-    ("U32", 32),
-    ("C64", 64),
-    ("F64", 64),
-    ("I64", 64),
+    ("BOOL", 8), ("F4", 4), ("F6_E2M3", 6), ("F6_E3M2", 6), ("U8", 8), ("I8", 8), ("F8_E5M2", 8), ("F8_E4M3", 8), ("F8_E8M0", 8),
+    ("F8_E4M3FNUZ", 8), ("F8_E5M2FNUZ", 8), ("I16", 16), ("U16", 16), ("I32", 32), ("U32", 32), ("C64", 64), ("F64", 64), ("I64", 64),
     ("U64", 64),
 ];
 
@@ -114,7 +99,8 @@ fn entry(file_name: &str, file: usize, name: String, raw: RawEntry, data_start: 
         (None, Some((_, bits))) => *bits,
         (None, None) => return Err(SourceError::invalid(what("dtype"), "an element type of the format", quoted(&raw.dtype))),
     };
-    let num_bits = raw.shape.iter().try_fold(bits, |product, &axis| product.checked_mul(axis));
+    let num_elements = raw.shape.iter().try_fold(1u64, |product, &axis| product.checked_mul(axis));
+    let num_bits = num_elements.and_then(|elements| elements.checked_mul(bits));
     let stored = raw.data_offsets.end - raw.data_offsets.start;
     if num_bits.filter(|bits| bits % 8 == 0).map(|bits| bits / 8) != Some(stored) {
         let found = format!("{} {:?}", raw.dtype, raw.shape);

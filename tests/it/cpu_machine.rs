@@ -537,3 +537,15 @@ fn the_device_says_what_it_is() {
     assert_eq!(loaded.machine.num_dispatches(loaded.prefill), 6 * LAYERS as usize + 2);
     assert_eq!(loaded.machine.num_dispatches(loaded.decode), 6 * LAYERS as usize + 3);
 }
+
+#[test]
+#[should_panic(expected = "op 1: y is 9 wide, expected 10")]
+fn a_plan_that_does_not_fit_its_weights_stops_at_compile() {
+    let mut machine = Cpu::new(None);
+    let table = Matrix::random(&mut Random(14), 10, 7).add(&mut machine, false, &[]);
+    let (x, y) = (BufferId(0), BufferId(1));
+    let buffers = vec![Buffer { name: "x", width: 7 }, Buffer { name: "y", width: 9 }];
+    let linear = Op::Linear { weight: table, x, norm: None, bias: None, y, then: Then::Store };
+    let plan = Plan { name: "misfit", rows: 1, buffers, ops: vec![Op::Embed { table, x }, linear] };
+    let _ = block_on(machine.compile(&plan));
+}

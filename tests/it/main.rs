@@ -1,4 +1,6 @@
 //! One integration-test binary.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails, as it should")]
+
 mod compose;
 mod cpu;
 mod cpu_machine;

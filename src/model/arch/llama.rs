@@ -5,6 +5,7 @@
 
 use super::{Fields, TensorNames};
 use crate::{
+    Result,
     model::{
         ModelConfig, ModelError,
         config::{Rope, RopeScaling},
@@ -48,9 +49,9 @@ const HUGGING_FACE: TensorNames = TensorNames {
 };
 
 /// From GGUF metadata, whose keys carry the prefix `llama.`.
-pub fn from_gguf(fields: &Fields, checkpoint: &Checkpoint) -> Result<(ModelConfig, TensorNames), ModelError> {
+pub fn from_gguf(fields: &Fields, checkpoint: &Checkpoint) -> Result<(ModelConfig, TensorNames)> {
     if let Some(experts @ 1..) = fields.optional_number("expert_count")? {
-        return Err(ModelError::config("llama.expert_count", "0 (no mixture of experts)", experts));
+        return Err(ModelError::config("llama.expert_count", "0 (no mixture of experts)", experts).into());
     }
     let hidden_size = fields.number("embedding_length")?;
     let num_attention_heads = fields.number("attention.head_count")?;
@@ -60,10 +61,10 @@ pub fn from_gguf(fields: &Fields, checkpoint: &Checkpoint) -> Result<(ModelConfi
     };
     for same in ["attention.value_length", "rope.dimension_count"] {
         if let Some(found) = fields.optional_number(same)?.filter(|found| *found != head_dim) {
-            return Err(ModelError::config(&format!("llama.{same}"), &format!("the head size {head_dim}"), found));
+            return Err(ModelError::config(&format!("llama.{same}"), &format!("the head size {head_dim}"), found).into());
         }
     }
-    let rows_of_embedding = checkpoint.tensors.get(GGUF.embedding).and_then(|t| t.shape.first()).map_or(0, |rows| *rows as u32);
+    let rows_of_embedding = checkpoint.find(GGUF.embedding)?.and_then(|t| t.shape.first()).map_or(0, |rows| *rows as u32);
     let config = ModelConfig {
         hidden_size,
         intermediate_size: fields.number("feed_forward_length")?,
@@ -80,9 +81,9 @@ pub fn from_gguf(fields: &Fields, checkpoint: &Checkpoint) -> Result<(ModelConfi
             pairing: Pairing::Adjacent,
             scaling: gguf_scaling(fields)?,
         },
-        tie_word_embeddings: !checkpoint.tensors.contains_key(GGUF.head),
-        attention_bias: checkpoint.tensors.contains_key("blk.0.attn_q.bias"),
-        attention_output_bias: checkpoint.tensors.contains_key("blk.0.attn_output.bias"),
+        tie_word_embeddings: checkpoint.find(GGUF.head)?.is_none(),
+        attention_bias: checkpoint.find("blk.0.attn_q.bias")?.is_some(),
+        attention_output_bias: checkpoint.find("blk.0.attn_output.bias")?.is_some(),
     };
     Ok((config, GGUF))
 }

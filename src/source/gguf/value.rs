@@ -5,8 +5,8 @@
 use super::{super::SourceError, super::quoted, cursor::Cursor, cursor::Stop};
 use std::collections::BTreeMap;
 
-/// Most array elements in one file: eight times the largest vocabulary with its types, scores and merges.
-pub(super) const MAX_ELEMENTS: u64 = 1 << 24;
+/// Most array elements in one file: three times what a vocabulary of 256 Ki tokens with types, scores and merges takes.
+pub(super) const MAX_ELEMENTS: u64 = 1 << 22;
 /// Longest string value.
 const MAX_STRING_BYTES: u64 = 64 << 20;
 /// Deepest array in an array.
