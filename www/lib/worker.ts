@@ -52,7 +52,7 @@ async function start(request: LoadRequest): Promise<void> {
     memory = await initialise(request.wasm);
     const files = await openFiles(request.model, throttled("download"));
     const progress = (stage: Stage, loaded: number, total: number) => post({ type: "progress", progress: { stage, loaded, total } });
-    kinglet = await load(files, { device: request.device, exact: request.exact }, { progress, pause });
+    kinglet = await load(files, { device: request.device }, { progress, pause, now: () => performance.now() });
     const info: ModelInfo = kinglet.info();
     post({ type: "ready", info });
   } catch (error) {
