@@ -60,7 +60,7 @@ pub struct Generation {
 impl Generation {
     pub(super) fn new(count: u32, stop: Vec<String>, tokenizer: &Tokenizer) -> Generation {
         let stop = stop.into_iter().filter(|stop| !stop.is_empty()).collect();
-        Generation { drafts: (0..count).map(|_| tokenizer.detokenizer()).collect(), stop }
+        Generation { drafts: (0..count).map(|_| tokenizer.detokenizer(true)).collect(), stop }
     }
 
     /// The next token of any draft, or `None` when all have ended.

@@ -260,13 +260,15 @@ impl Loader<'_> {
         Ok(session)
     }
 
-    /// Four tokens through every decoding plan that was loaded, against the CPU.
+    /// Four tokens against the CPU: all logits of the kernels that decode drafts together, and what each decoding plan draws.
     async fn test(&self, session: &mut Session) -> Result<()> {
         self.options.host.tell(Stage::Warmup, 0, 1);
         let config = &self.blueprint.config;
         let tokens = self_test::tokens(config.vocab_size);
         let expected = self_test::reference_logits(self.checkpoint, config, session.weights(), &tokens).await?;
-        for count in [1, session.max_count().min(self.options.count)] {
+        let found = session.decoding_logits(&tokens).await?;
+        self_test::compare(&expected, &found[(tokens.len() - 1) * config.vocab_size as usize..])?;
+        for count in [1, self.options.count] {
             let request = Request {
                 prompt: tokens.to_vec(),
                 count,
@@ -277,9 +279,8 @@ impl Loader<'_> {
                 banned: Vec::new(),
             };
             session.start(&request).await?;
-            while session.next().await?.is_some() {}
-            for found in session.decode_logits().await?.chunks_exact(config.vocab_size as usize) {
-                self_test::compare(&expected, found)?;
+            while let Some(step) = session.next().await? {
+                self_test::expect_best(&expected, step.token)?;
             }
         }
         self.options.host.tell(Stage::Warmup, 1, 1);

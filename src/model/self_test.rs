@@ -36,10 +36,9 @@ pub fn tokens(vocab_size: u32) -> [u32; NUM_TOKENS] {
 /// [`MachineError::SelfTest`] with the worst logit, if it is off by more than 1e-3 of the logits' scale (which is what a different order of
 /// f32 sums can make of them, with room to spare; a wrong kernel is off by the scale itself).
 pub fn compare(expected: &[f32], found: &[f32]) -> Result<(), MachineError> {
-    let mean_square = expected.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / expected.len().max(1) as f64;
-    let tolerance = 1e-3 * mean_square.sqrt().max(1.0) as f32;
+    let tolerance = tolerance(expected);
     let difference = |index: usize| (expected[index] - found.get(index).copied().unwrap_or(f32::NAN)).abs();
-    let off = |index: &usize| !(difference(*index) <= tolerance);
+    let off = |index: &usize| difference(*index).is_nan() || difference(*index) > tolerance;
     match (0..expected.len()).filter(off).max_by(|a, b| difference(*a).total_cmp(&difference(*b))) {
         None => Ok(()),
         Some(index) => {
@@ -47,6 +46,25 @@ pub fn compare(expected: &[f32], found: &[f32]) -> Result<(), MachineError> {
             Err(MachineError::SelfTest { index, expected: expected[index], found, tolerance })
         }
     }
+}
+
+/// Checks that a greedy draw took the reference's best token, or one that is as good within the tolerance.
+///
+/// # Errors
+/// [`MachineError::SelfTest`] with the drawn token's logit in place of the best one's.
+pub fn expect_best(expected: &[f32], drawn: u32) -> Result<(), MachineError> {
+    let tolerance = 2.0 * tolerance(expected);
+    let index = (0..expected.len()).max_by(|a, b| expected[*a].total_cmp(&expected[*b])).unwrap_or(0);
+    let found = expected.get(drawn as usize).copied().unwrap_or(f32::NAN);
+    match expected[index] - found <= tolerance {
+        true => Ok(()),
+        false => Err(MachineError::SelfTest { index, expected: expected[index], found, tolerance }),
+    }
+}
+
+fn tolerance(expected: &[f32]) -> f32 {
+    let mean_square = expected.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / expected.len().max(1) as f64;
+    1e-3 * mean_square.sqrt().max(1.0) as f32
 }
 
 /// Logits `[vocab_size]` after the last of `tokens`, computed on the CPU while the weights stream by.

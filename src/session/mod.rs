@@ -41,7 +41,7 @@ pub struct Session {
     max_seq: u32,
     chunk: u32,
     prefill: PlanId,
-    decode: Vec<(u32, PlanId, BufferId)>,
+    decode: Vec<(u32, PlanId)>,
     logits: Option<(u32, PlanId, BufferId)>,
     flight: Flight,
     /// Tokens whose keys and values stand in slot 0.
@@ -77,8 +77,8 @@ impl Session {
         let prefill = machine.compile(&plan).await?;
         let mut decode = Vec::new();
         for rows in decode_rows(options.count) {
-            let (plan, logits) = decoder::plan(&config, &weights, Purpose::Decode, rows);
-            decode.push((rows, machine.compile(&plan).await?, logits.expect("a decoding plan has logits")));
+            let (plan, _) = decoder::plan(&config, &weights, Purpose::Decode, rows);
+            decode.push((rows, machine.compile(&plan).await?));
         }
         let flight = Flight::new(machine.device().kind == "cpu", options.clock);
         Ok(Session {
@@ -215,11 +215,23 @@ impl Session {
     /// # Errors
     /// If there are no tokens, more than the context holds, or an id out of the vocabulary, or the device fails.
     pub async fn logits(&mut self, tokens: &[u32], chunk: u32) -> Result<Vec<f32>> {
-        self.check_prompt(tokens, self.max_seq as usize)?;
         within("chunk", chunk, 1, 1024)?;
+        self.compute_logits(tokens, chunk, chunk.next_multiple_of(8)).await
+    }
+
+    /// The same through the kernels that decode the most drafts together: what the self-test compares.
+    ///
+    /// # Errors
+    /// As [`Session::logits`].
+    pub async fn decoding_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        let (_, rows) = self.decode_plan(self.count);
+        self.compute_logits(tokens, rows, rows).await
+    }
+
+    async fn compute_logits(&mut self, tokens: &[u32], chunk: u32, capacity: u32) -> Result<Vec<f32>> {
+        self.check_prompt(tokens, self.max_seq as usize)?;
         self.flight.drain(self.machine.as_mut()).await?;
         self.cached.clear();
-        let capacity = chunk.next_multiple_of(8);
         let (plan, logits) = match self.logits {
             Some((rows, plan, logits)) if rows == capacity => (plan, logits),
             _ => {
@@ -239,18 +251,6 @@ impl Session {
             all.extend_from_slice(&values[..part.len() * self.config.vocab_size as usize]);
         }
         Ok(all)
-    }
-
-    /// The logits `[count, vocab_size]` that the last decoding step drew from. For the self-test and debugging, never per token.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub async fn decode_logits(&mut self) -> Result<Vec<f32>> {
-        let count = self.drafts.len().max(1);
-        let (_, plan, logits) = *self.decode.iter().find(|(rows, ..)| *rows as usize >= count).expect("count was checked");
-        let mut values = self.machine.read(plan, logits).await?;
-        values.truncate(count * self.config.vocab_size as usize);
-        Ok(values)
     }
 
     /// Reads about `bytes` of the device's memory as fast as it can, for the roofline.
@@ -357,7 +357,7 @@ impl Session {
     /// The smallest decoding plan for `count` drafts, and its rows.
     fn decode_plan(&self, count: u32) -> (PlanId, u32) {
         let found = self.decode.iter().find(|(rows, ..)| *rows >= count);
-        let (rows, plan, _) = found.or(self.decode.last()).expect("a session has at least one decoding plan");
+        let (rows, plan) = found.or(self.decode.last()).expect("a session has at least one decoding plan");
         (*plan, *rows)
     }
 }

@@ -23,7 +23,7 @@ struct Sequence {
 pub fn run(options: &Generate, common: &Common) -> Result<(), Failure> {
     let input = match (&options.prompt, &options.chat, &options.tokens) {
         (Some(prompt), ..) => Input::Prompt(prompt.clone()),
-        (_, Some(chat), _) => Input::Messages(vec![Message::user(chat)]),
+        (_, Some(chat), _) => Input::Messages(vec![Message::new("user", chat)]),
         (.., tokens) => Input::Tokens(tokens.clone().unwrap_or_default()),
     };
     let mut engine = host::engine(&options.model.model, common, options.count.clamp(1, 8), u32::MAX >> 8)?;

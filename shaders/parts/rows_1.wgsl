@@ -1,0 +1,24 @@
+// rows, ROWS == 1: the sums of a pair of weight rows for 1 row of x. Named sums, since indexed local arrays cost three times as much.
+fn tile(row: u32, pair: u32, a: u32, b: u32, thread: u32) {
+    let stride = 2u * dims.k8;
+    let x0 = row * stride;
+    var a0 = 0.0;
+    var b0 = 0.0;
+    var s0 = 0.0;
+    for (var k8 = thread % LANES; k8 < dims.k8; k8 += LANES) {
+        let wa = weights8(a, k8);
+        let wb = weights8(b, k8);
+        let i = 2u * k8;
+        let j = i + 1u;
+        let p0 = x[x0 + i];
+        let q0 = x[x0 + j];
+        if (FUSED) {
+            s0 += dot(p0, p0) + dot(q0, q0);
+        }
+        let u0 = gained(p0, i);
+        let v0 = gained(q0, j);
+        a0 += dot(wa[0], u0) + dot(wa[1], v0);
+        b0 += dot(wb[0], u0) + dot(wb[1], v0);
+    }
+    keep(row, 0u, pair, a0, b0, s0, thread);
+}

@@ -1,0 +1,212 @@
+//! Kernel and parts → one WGSL text → a pipeline, cached by the text.
+//!
+//! A kernel is a file under `shaders/`; what changes types or array sizes in it comes from parts and from constants put in front. WGSL
+//! does not care about the order of declarations, so composing is joining. Dimensions are uniforms: each text is one pipeline, and a
+//! heavy pipeline costs 0.2 to 0.8 s on software adapters.
+
+use super::device::{Variant, describe};
+use crate::plan::MachineError;
+use crate::quant::Layout;
+use std::collections::HashMap;
+
+/// A kernel with its constants and parts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shader {
+    /// The kernel's name.
+    pub kernel: &'static str,
+    /// `const` declarations put in front.
+    pub constants: Vec<(&'static str, u32)>,
+    /// Names of parts.
+    pub parts: Vec<&'static str>,
+}
+
+/// Kernels and parts by name.
+const FILES: &[(&str, &str)] = &[
+    ("embed", include_str!("../../shaders/embed.wgsl")),
+    ("norm", include_str!("../../shaders/norm.wgsl")),
+    ("linear", include_str!("../../shaders/linear.wgsl")),
+    ("rope", include_str!("../../shaders/rope.wgsl")),
+    ("attention", include_str!("../../shaders/attention.wgsl")),
+    ("select", include_str!("../../shaders/select.wgsl")),
+    ("sample", include_str!("../../shaders/sample.wgsl")),
+    ("choice", include_str!("../../shaders/parts/choice.wgsl")),
+    ("collect_thread", include_str!("../../shaders/parts/collect_thread.wgsl")),
+    ("collect_workgroup", include_str!("../../shaders/parts/collect_workgroup.wgsl")),
+    ("key", include_str!("../../shaders/parts/key.wgsl")),
+    ("norm_before", include_str!("../../shaders/parts/norm_before.wgsl")),
+    ("norm_fused", include_str!("../../shaders/parts/norm_fused.wgsl")),
+    ("row", include_str!("../../shaders/parts/row.wgsl")),
+    ("rows_1", include_str!("../../shaders/parts/rows_1.wgsl")),
+    ("rows_2", include_str!("../../shaders/parts/rows_2.wgsl")),
+    ("rows_4", include_str!("../../shaders/parts/rows_4.wgsl")),
+    ("rows_8", include_str!("../../shaders/parts/rows_8.wgsl")),
+    ("sampling", include_str!("../../shaders/parts/sampling.wgsl")),
+    ("weights_bf16", include_str!("../../shaders/parts/weights_bf16.wgsl")),
+    ("weights_f16", include_str!("../../shaders/parts/weights_f16.wgsl")),
+    ("weights_f32", include_str!("../../shaders/parts/weights_f32.wgsl")),
+    ("weights_i4", include_str!("../../shaders/parts/weights_i4.wgsl")),
+    ("weights_i4m", include_str!("../../shaders/parts/weights_i4m.wgsl")),
+    ("weights_i8", include_str!("../../shaders/parts/weights_i8.wgsl")),
+    ("wide", include_str!("../../shaders/parts/wide.wgsl")),
+];
+
+fn file(name: &str) -> &'static str {
+    FILES.iter().find(|(file, _)| *file == name).expect("every kernel and part that this module names is in FILES").1
+}
+
+/// Which part decodes a layout.
+fn weights(layout: Layout) -> &'static str {
+    match layout {
+        Layout::F32 => "weights_f32",
+        Layout::F16 => "weights_f16",
+        Layout::BF16 => "weights_bf16",
+        Layout::I8 { .. } => "weights_i8",
+        Layout::I4 => "weights_i4",
+        Layout::I4M => "weights_i4m",
+    }
+}
+
+/// The layouts with a part of their own.
+const LAYOUTS: [Layout; 6] = [Layout::F32, Layout::F16, Layout::BF16, Layout::I8 { group: 32 }, Layout::I4, Layout::I4M];
+
+impl Shader {
+    /// The whole text.
+    pub fn text(&self) -> String {
+        let constants = self.constants.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n"));
+        let files = std::iter::once(self.kernel).chain(self.parts.iter().copied()).map(|name| file(name).to_string());
+        constants.chain(files).collect()
+    }
+
+    /// Kernel and parts, for messages.
+    pub fn name(&self) -> String {
+        let constants = self.constants.iter().map(|(name, value)| format!(" {name}={value}"));
+        let parts = self.parts.iter().map(|part| format!(" +{part}"));
+        std::iter::once(self.kernel.to_string()).chain(constants).chain(parts).collect()
+    }
+
+    /// The kernel file alone, whose header is the contract.
+    pub fn header(&self) -> &'static str {
+        file(self.kernel)
+    }
+
+    /// Every shader that any plan can ask for.
+    pub fn all() -> Vec<Shader> {
+        let variants = [Variant::Threads, Variant::Lanes, Variant::LanesUnfused];
+        let mut all = vec![norm(), rope(), attention()];
+        all.extend(LAYOUTS.map(embed));
+        for variant in variants {
+            all.extend([select(variant), sample(variant)]);
+            for layout in LAYOUTS {
+                for rows in [1, 2, 4, 8] {
+                    all.extend([true, false].map(|normed| linear(variant, layout, rows, normed)));
+                }
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        all.retain(|shader| seen.insert(shader.clone()));
+        all
+    }
+}
+
+/// Threads of a workgroup in `embed` and `rope`.
+pub(super) const WORKGROUP: u32 = 64;
+/// Threads of a workgroup in `norm`: few, so that the rows of a prefill spread over cores.
+pub(super) const NORM_WORKGROUP: u32 = 8;
+
+pub(super) fn embed(layout: Layout) -> Shader {
+    Shader { kernel: "embed", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row", weights(layout)] }
+}
+
+pub(super) fn norm() -> Shader {
+    Shader { kernel: "norm", constants: vec![("WORKGROUP", NORM_WORKGROUP)], parts: vec!["row"] }
+}
+
+/// Threads of a workgroup in `linear`, and how many of them share a pair.
+pub(super) fn linear_threads(variant: Variant) -> (u32, u32) {
+    match variant {
+        Variant::Threads => (32, 1),
+        Variant::Lanes | Variant::LanesUnfused => (64, 32),
+    }
+}
+
+pub(super) fn linear(variant: Variant, layout: Layout, rows: u32, normed: bool) -> Shader {
+    let (workgroup, lanes) = linear_threads(variant);
+    let rows_part = match rows {
+        1 => "rows_1",
+        2 => "rows_2",
+        4 => "rows_4",
+        _ => "rows_8",
+    };
+    let norm = if normed && fuses_norm(variant) { "norm_fused" } else { "norm_before" };
+    let collect = if lanes == 1 { "collect_thread" } else { "collect_workgroup" };
+    Shader {
+        kernel: "linear",
+        constants: vec![("WORKGROUP", workgroup), ("LANES", lanes), ("ROWS", rows)],
+        parts: vec!["row", weights(layout), rows_part, norm, collect],
+    }
+}
+
+/// Whether a norm is part of its linear operation's dispatch.
+pub(super) fn fuses_norm(variant: Variant) -> bool {
+    variant == Variant::Lanes
+}
+
+pub(super) fn rope() -> Shader {
+    Shader { kernel: "rope", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row"] }
+}
+
+pub(super) fn attention() -> Shader {
+    Shader { kernel: "attention", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row"] }
+}
+
+/// One workgroup reads the whole vocabulary: as large as the limits allow, or small where barriers are dear.
+fn sample_threads(variant: Variant) -> u32 {
+    if variant == Variant::Threads { 64 } else { 256 }
+}
+
+pub(super) fn select(variant: Variant) -> Shader {
+    let constants = vec![("WORKGROUP", sample_threads(variant))];
+    Shader { kernel: "select", constants, parts: vec!["row", "sampling", "key", "choice"] }
+}
+
+pub(super) fn sample(variant: Variant) -> Shader {
+    let constants = vec![("WORKGROUP", sample_threads(variant))];
+    Shader { kernel: "sample", constants, parts: vec!["row", "sampling", "key", "choice", "wide"] }
+}
+
+/// Pipelines by shader.
+#[derive(Default)]
+pub(super) struct Pipelines(HashMap<Shader, wgpu::ComputePipeline>);
+
+impl Pipelines {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The shader's pipeline, compiled on first use.
+    pub(super) async fn get(&mut self, device: &wgpu::Device, shader: &Shader) -> Result<wgpu::ComputePipeline, MachineError> {
+        if let Some(pipeline) = self.0.get(shader) {
+            return Ok(pipeline.clone());
+        }
+        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let invalid = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(shader.kernel),
+            source: wgpu::ShaderSource::Wgsl(shader.text().into()),
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(shader.kernel),
+            layout: None,
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: Default::default(),
+            cache: None,
+        });
+        let (invalid, internal) = (invalid.pop(), internal.pop());
+        if let Some(error) = invalid.await.or(internal.await) {
+            return Err(describe("a pipeline", 0, &shader.name(), &error));
+        }
+        self.0.insert(shader.clone(), pipeline.clone());
+        Ok(pipeline)
+    }
+}
