@@ -6,8 +6,11 @@
 mod host;
 mod plain;
 
-use crate::engine::{Engine, EngineOptions, GenerateRequest, Generation};
-use plain::{AskedGeneration, Info, LoadOptions, busy, give, parse, thrown};
+use crate::{
+    compose::{Brief, Composer},
+    engine::{Engine, EngineOptions, GenerateRequest, Generation},
+};
+use plain::{AskedGeneration, Info, LoadOptions, busy, event, give, parse, thrown};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -36,12 +39,16 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     async fn read(this: &FileSource, start: f64, end: f64) -> Result<JsValue, JsValue>;
 
-    /// `{ progress(stage, done, total): void, pause(): Promise<void>, now(): number }`
+    /// `{ progress(stage, done, total): void, pause(): Promise<void>, wait(): Promise<void>, now(): number, slowCompletion: boolean }`
     type JsHost;
     #[wasm_bindgen(method)]
     fn progress(this: &JsHost, stage: &str, done: f64, total: f64);
     #[wasm_bindgen(method)]
     async fn pause(this: &JsHost);
+    #[wasm_bindgen(method)]
+    async fn wait(this: &JsHost);
+    #[wasm_bindgen(method, getter, js_name = slowCompletion)]
+    fn slow_completion(this: &JsHost) -> bool;
     #[wasm_bindgen(method)]
     fn now(this: &JsHost) -> f64;
 }
@@ -92,10 +99,16 @@ impl Kinglet {
         self.engine.try_borrow().map_or(0.0, |engine| engine.session.machine().bytes() as f64)
     }
 
+    /// Drafts from a brief.
+    pub fn compose(&self, brief: JsValue) -> Result<Work, JsValue> {
+        let brief = plain::brief(brief)?;
+        Ok(Work::new(&self.engine, Step::ToCompose(brief)))
+    }
+
     /// Tokens from tokens, a prompt or a chat.
     pub fn generate(&self, generation: JsValue) -> Result<Work, JsValue> {
-        let asked: AskedGeneration = parse(generation)?;
-        Ok(Work::new(&self.engine, Step::Asked(Box::new(asked.into()))))
+        let generation: AskedGeneration = parse(generation)?;
+        Ok(Work::new(&self.engine, Step::ToGenerate(generation.into())))
     }
 }
 
@@ -110,8 +123,10 @@ pub struct Work {
 
 /// Where a piece of work stands.
 enum Step {
-    Asked(Box<GenerateRequest>),
-    Running(Generation),
+    ToCompose(Brief),
+    ToGenerate(GenerateRequest),
+    Composing(Composer),
+    Generating(Generation),
 }
 
 #[wasm_bindgen]
@@ -124,15 +139,21 @@ impl Work {
         }
         let mut engine = self.engine.try_borrow_mut().map_err(|_| busy())?;
         let mut step = self.step.try_borrow_mut().map_err(|_| busy())?;
-        if let Step::Asked(request) = &*step {
-            self.prompt_tokens.set(engine.prompt(&request.input).map_err(thrown)?.len() as u32);
-            let running = engine.generate(GenerateRequest::clone(request)).await.map_err(thrown)?;
-            *step = Step::Running(running);
+        let begun = match &*step {
+            Step::ToCompose(brief) => Some(Step::Composing(Composer::start(&mut engine, brief).await.map_err(thrown)?)),
+            Step::ToGenerate(request) => {
+                self.prompt_tokens.set(engine.prompt(&request.input).map_err(thrown)?.len() as u32);
+                Some(Step::Generating(engine.generate(request.clone()).await.map_err(thrown)?))
+            }
+            _ => None,
+        };
+        if let Some(begun) = begun {
+            *step = begun;
         }
-        let Step::Running(running) = &mut *step else { return Ok(JsValue::UNDEFINED) };
-        match running.next(&mut engine).await.map_err(thrown)? {
-            Some(generated) => give(&generated),
-            None => Ok(JsValue::UNDEFINED),
+        match &mut *step {
+            Step::Composing(composer) => event(composer.next(&mut engine).await),
+            Step::Generating(generation) => event(generation.next(&mut engine).await),
+            _ => Ok(JsValue::UNDEFINED),
         }
     }
 

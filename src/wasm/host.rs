@@ -47,15 +47,25 @@ pub(super) fn model_files(files: &Files) -> Result<ModelFiles, JsValue> {
     Ok(ModelFiles { weights: files.weights().into_iter().map(source).collect(), companions: companions.into() })
 }
 
+type Pause = Rc<dyn Fn() -> LocalFuture<'static, ()>>;
+
 pub(super) fn core_host(host: JsHost) -> Host {
     let host = Rc::new(host);
-    let (clock, pause, progress) = (host.clone(), host.clone(), host);
+    let slow = host.slow_completion();
+    let (clock, pause, timer, progress) = (host.clone(), host.clone(), host.clone(), host);
     Host {
         clock: Some(Rc::new(move || clock.now())),
         pause: Some(Rc::new(move || {
             let host = pause.clone();
             Box::pin(async move { host.pause().await })
         })),
+        // Firefox completes GPU work on a 100 ms timer (bug 1870699) unless something is submitted meanwhile.
+        gpu_pause: slow.then(|| -> Pause {
+            Rc::new(move || {
+                let host = timer.clone();
+                Box::pin(async move { host.wait().await })
+            })
+        }),
         progress: Some(Rc::new(move |stage, done, total| progress.progress(stage_name(stage), done as f64, total as f64))),
         adapter: None,
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     Error,
+    compose::{Brief, BriefOptions},
     engine::{DeviceChoice, DeviceReport, GenerateRequest, Input, SamplingOverrides},
     source::Companions,
     text::Message,
@@ -61,14 +62,51 @@ pub(super) struct AskedGeneration {
 }
 
 #[derive(Deserialize)]
-pub(super) struct AskedMessage {
+struct AskedBrief {
+    brief: String,
+    tone: String,
+    length: NumberOrName,
+    network: String,
+    hashtags: NumberOrName,
+    emoji: String,
+    count: u32,
+    seed: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumberOrName {
+    Number(u32),
+    Name(String),
+}
+
+impl NumberOrName {
+    fn into_name(self) -> String {
+        match self {
+            NumberOrName::Number(number) => number.to_string(),
+            NumberOrName::Name(name) => name,
+        }
+    }
+}
+
+/// A brief, checked.
+pub(super) fn brief(value: JsValue) -> Result<Brief, JsValue> {
+    let AskedBrief { brief, tone, length, network, hashtags, emoji, count, seed } = parse(value)?;
+    let (length, hashtags) = (length.into_name(), hashtags.into_name());
+    let options =
+        BriefOptions { brief: &brief, tone: &tone, length: &length, network: &network, hashtags: &hashtags, emoji: &emoji, count, seed };
+    Brief::parse(options).map_err(|error| thrown(error.into()))
+}
+
+#[derive(Deserialize)]
+struct AskedMessage {
     role: String,
     content: String,
 }
 
 impl From<AskedGeneration> for GenerateRequest {
     fn from(asked: AskedGeneration) -> GenerateRequest {
-        let messages = |messages: Vec<AskedMessage>| messages.into_iter().map(|m| Message { role: m.role, content: m.content }).collect();
+        let messages = |messages: Vec<AskedMessage>| messages.into_iter().map(|m| Message::new(m.role, m.content)).collect();
         let input = match (asked.tokens, asked.prompt, asked.messages) {
             (Some(tokens), _, _) => Input::Tokens(tokens),
             (_, Some(prompt), _) => Input::Prompt(prompt),
@@ -135,6 +173,11 @@ pub(super) fn busy() -> JsValue {
 
 pub(super) fn failure(code: &str, message: String) -> JsValue {
     give(&Failure { code, message }).unwrap_or_else(|error| error)
+}
+
+/// An event as an object, or `undefined` if there are no more.
+pub(super) fn event<T: Serialize>(event: crate::Result<Option<T>>) -> Result<JsValue, JsValue> {
+    event.map_err(thrown)?.map_or(Ok(JsValue::UNDEFINED), |event| give(&event))
 }
 
 pub(super) fn give<T: Serialize>(value: &T) -> Result<JsValue, JsValue> {

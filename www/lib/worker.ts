@@ -52,7 +52,10 @@ async function start(request: LoadRequest): Promise<void> {
     memory = await initialise(request.wasm);
     const files = await openFiles(request.model, throttled("download"));
     const progress = (stage: Stage, loaded: number, total: number) => post({ type: "progress", progress: { stage, loaded, total } });
-    kinglet = await load(files, { device: request.device }, { progress, pause, now: () => performance.now() });
+    const slowCompletion = navigator.userAgent.includes("Firefox");
+    const host = { progress, pause, wait, slowCompletion, now: () => performance.now() };
+    // `exact` changes nothing yet: activations are f32 everywhere.
+    kinglet = await load(files, { device: request.device }, host);
     const info: ModelInfo = kinglet.info();
     post({ type: "ready", info });
   } catch (error) {
@@ -138,6 +141,10 @@ function pause(): Promise<void> {
     paused.push(resolve);
     channel.port2.postMessage(undefined);
   });
+}
+
+function wait(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
 function throttled(stage: Stage): (loaded: number, total: number) => void {
