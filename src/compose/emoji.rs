@@ -38,6 +38,11 @@ pub(super) fn joined_for_x(chars: &[char]) -> Option<usize> {
 
 /// Whether a grapheme cluster is shown as an emoji.
 pub(super) fn is_emoji(cluster: &str) -> bool {
+    let is_letter = |c: char| ('\u{1F1E6}'..='\u{1F1FF}').contains(&c);
+    if cluster.chars().next().is_some_and(is_letter) {
+        // One regional letter is only half a flag.
+        return cluster.chars().nth(1).is_some_and(is_letter);
+    }
     let mut chars = cluster.chars().peekable();
     while let Some(c) = chars.next() {
         let selected = chars.peek() == Some(&VS16) && contains(EMOJI_TEXT, c);

@@ -74,7 +74,7 @@ impl fmt::Display for Problem {
         match self {
             Problem::Blank => write!(f, "The post is blank; write at least one visible character."),
             Problem::TooLong(Length { used, limit, unit }) => {
-                write!(f, "The post is {} too long: {used} of {limit} {}; shorten it.", used - limit, unit.name())
+                write!(f, "The post is {} too long: {used} of {limit} {unit}; shorten it.", used - limit)
             }
             Problem::TooManyBytes { used, limit } => {
                 write!(f, "The post is {} bytes too long: {used} of {limit} UTF-8 bytes; shorten it.", used - limit)

@@ -3,20 +3,27 @@
 //!
 //! Everything but `composer` is a pure function over text: the same rules run natively, in a page and in the tests.
 
+mod brief;
 mod characters;
+mod draft;
 mod emoji;
 mod emoji_tables;
 mod error;
+mod guard;
 mod length;
 mod links;
 mod network;
+mod prompt;
 mod punycode;
+mod repair;
 mod sentence;
 mod tidy;
 mod tlds;
 
+pub use brief::{Brief, BriefOptions, EmojiRule, Hashtags, MAX_BRIEF_BYTES, MAX_COUNT, MIN_UNITS, TargetLength, Tone};
+pub use draft::{Action, DraftEvent, DraftState, MAX_RETAKES, StopReason};
 pub use error::ComposeError;
+pub use guard::{DraftGuard, Ending, Fault, Verdict};
 pub use length::{Check, Length, Problem, check, measure};
 pub use network::{Network, Unit};
-
-use error::excerpt;
+pub use prompt::PromptStyle;

@@ -48,6 +48,12 @@ impl Unit {
     }
 }
 
+impl std::fmt::Display for Unit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl Network {
     /// Every network, in the order they are listed to people.
     pub const ALL: [Network; 5] = [Network::X, Network::Bluesky, Network::Mastodon, Network::Threads, Network::LinkedIn];
@@ -57,7 +63,7 @@ impl Network {
     /// # Errors
     /// `bad-network` for any other text.
     pub fn parse(name: &str) -> Result<Network, ComposeError> {
-        Network::ALL.into_iter().find(|n| n.id() == name).ok_or_else(|| ComposeError::Network { found: super::excerpt(name) })
+        Network::ALL.into_iter().find(|n| n.id() == name).ok_or_else(|| ComposeError::Network { found: super::error::excerpt(name) })
     }
 
     /// The name `parse` reads.

@@ -17,6 +17,8 @@ pub(super) fn tidy(raw: &str) -> String {
             if before.is_some_and(|b| b != ' ') {
                 text.push(' ');
             }
+        } else if text.is_empty() && is_litter(c, chars.get(i + 1)) {
+            continue;
         } else if keeps(c, before, &chars[i + 1..]) && !is_emphasis(&chars, i) {
             text.push(c);
         }
@@ -61,6 +63,14 @@ fn keeps(c: char, before: Option<char>, after: &[char]) -> bool {
     }
 }
 
+/// Marks that no post begins with, and the dash of a list.
+fn is_litter(c: char, next: Option<&char>) -> bool {
+    match c {
+        '-' | '–' | '—' => next.is_none_or(|n| n.is_whitespace()),
+        _ => ".,;:!?)]}*•·>|_=~%&/\\".contains(c),
+    }
+}
+
 /// Whether this asterisk is one of two or more.
 fn is_emphasis(chars: &[char], i: usize) -> bool {
     chars[i] == '*' && (chars.get(i + 1) == Some(&'*') || (i > 0 && chars[i - 1] == '*'))
@@ -82,6 +92,9 @@ mod tests {
             ("Here is a post:\n\nWe **open** at 5 * 2.", "We open at 5 * 2."),
             ("Note: we open.", "Note: we open."),
             ("e\u{301}", "é"),
+            (" - We open.", "We open."),
+            ("-5 degrees.", "-5 degrees."),
+            ("!) , so", "so"),
             ("\u{2028}a\u{2029}b\u{a0}c", "a b c"),
         ] {
             assert_eq!(tidy(raw), want, "{raw:?}");

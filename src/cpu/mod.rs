@@ -253,7 +253,7 @@ impl Machine for Cpu {
             self.drain().await;
             let plan = &self.engine.plans[plan.0];
             let width = plan.width(buffer);
-            let rows = plan.buffers[buffer.0].chunks_exact(crate::quant::stride(plan.plan.buffers[buffer.0].width) as usize);
+            let rows = plan.buffers[buffer.0].chunks_exact(plan.stride(buffer));
             Ok(rows.flat_map(|row| &row[..width]).copied().collect())
         })
     }

@@ -1,9 +1,9 @@
 //! Which device runs a model, and why, in words for the person at the screen.
 
-use super::DeviceChoice;
+use super::{DeviceChoice, Host};
 use crate::{
     gpu::{Gpu, GpuOptions},
-    plan::{DeviceInfo, Machine, MachineError},
+    plan::{DeviceInfo, MachineError},
 };
 
 /// The device that runs, and why it was chosen.
@@ -22,17 +22,15 @@ impl DeviceReport {
     }
 }
 
-/// Opens a GPU that the choice allows.
-pub(super) async fn gpu(choice: DeviceChoice, adapter: Option<&str>) -> Result<(Gpu, String), MachineError> {
-    let gpu = Gpu::open(GpuOptions { adapter: adapter.map(str::to_string) }).await?;
-    let info = gpu.device();
-    match choice {
-        DeviceChoice::Auto if info.software => Err(MachineError::NoDevice {
-            reason: format!("{} computes in software, where the CPU path is faster", info.adapter),
-        }),
-        DeviceChoice::Auto => Ok((gpu, "it computes this model correctly, as the self-test showed".to_string())),
-        _ => Ok((gpu, "a GPU was asked for, and it passed the self-test".to_string())),
-    }
+/// Opens a GPU that the choice allows, and says why it is taken.
+pub(super) async fn gpu(choice: DeviceChoice, host: &Host) -> Result<(Gpu, String), MachineError> {
+    let software = choice == DeviceChoice::Gpu;
+    let gpu = Gpu::open(GpuOptions { adapter: host.adapter.clone(), software, variant: None, pause: host.gpu_pause.clone() }).await?;
+    let reason = match choice {
+        DeviceChoice::Auto => "it computes this model correctly, as the self-test showed",
+        _ => "a GPU was asked for, and it passed the self-test",
+    };
+    Ok((gpu, reason.to_string()))
 }
 
 /// Why there is no GPU, as a clause.

@@ -57,6 +57,8 @@ pub struct Host {
     pub clock: Option<Rc<dyn Fn() -> f64>>,
     /// Gives other work a turn; awaited between pieces of long CPU work.
     pub pause: Option<Rc<dyn Fn() -> LocalFuture<'static, ()>>>,
+    /// Awaited again and again while a GPU's result is due, for browsers that complete work on a slow timer (`gpu::GpuOptions`).
+    pub gpu_pause: Option<Rc<dyn Fn() -> LocalFuture<'static, ()>>>,
     /// Told of progress: stage, done, total.
     pub progress: Option<Rc<dyn Fn(Stage, u64, u64)>>,
     /// Only adapters whose name contains this are taken.
@@ -221,7 +223,7 @@ impl Loader<'_> {
     async fn load(&self) -> Result<(Session, DeviceReport)> {
         let why_cpu = match self.options.device {
             DeviceChoice::Cpu => "the CPU was asked for".to_string(),
-            choice => match device::gpu(choice, self.options.host.adapter.as_deref()).await {
+            choice => match device::gpu(choice, &self.options.host).await {
                 Ok((gpu, reason)) => match self.load_on_gpu(gpu).await {
                     Ok(session) => {
                         let report = DeviceReport::new(session.machine().device(), reason);

@@ -29,6 +29,7 @@ const FILES: &[(&str, &str)] = &[
     ("attention", include_str!("../../shaders/attention.wgsl")),
     ("select", include_str!("../../shaders/select.wgsl")),
     ("sample", include_str!("../../shaders/sample.wgsl")),
+    ("stream", include_str!("../../shaders/stream.wgsl")),
     ("choice", include_str!("../../shaders/parts/choice.wgsl")),
     ("collect_thread", include_str!("../../shaders/parts/collect_thread.wgsl")),
     ("collect_workgroup", include_str!("../../shaders/parts/collect_workgroup.wgsl")),
@@ -92,7 +93,7 @@ impl Shader {
     /// Every shader that any plan can ask for.
     pub fn all() -> Vec<Shader> {
         let variants = [Variant::Threads, Variant::Lanes, Variant::LanesUnfused];
-        let mut all = vec![norm(), rope(), attention()];
+        let mut all = vec![norm(), rope(), attention(), stream()];
         all.extend(LAYOUTS.map(embed));
         for variant in variants {
             all.extend([select(variant), sample(variant)]);
@@ -157,6 +158,10 @@ pub(super) fn rope() -> Shader {
 
 pub(super) fn attention() -> Shader {
     Shader { kernel: "attention", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row"] }
+}
+
+pub(super) fn stream() -> Shader {
+    Shader { kernel: "stream", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec![] }
 }
 
 /// One workgroup reads the whole vocabulary: as large as the limits allow, or small where barriers are dear.

@@ -5,8 +5,12 @@
 //! added tokens only. Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
 use super::{TextError, json, pre, special::Specials, tokenizer::MAX_VOCAB, tokenizer::Parts};
-use crate::source::gguf::{Metadata, Value};
+use crate::source::{
+    SourceError,
+    gguf::Metadata,
+};
 use serde_json::json;
+use std::borrow::Cow;
 use tokenizers::{
     AddedToken, AddedVocabulary, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper,
     models::bpe::{BPE, Merges, Vocab},
@@ -17,6 +21,7 @@ const TOKENS: &str = "tokenizer.ggml.tokens";
 const MERGES: &str = "tokenizer.ggml.merges";
 const TYPES: &str = "tokenizer.ggml.token_type";
 
+const NORMAL: i64 = 1;
 const UNKNOWN: i64 = 2;
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
@@ -25,7 +30,7 @@ const UNUSED: i64 = 5;
 /// Reads the vocabulary of a GGUF file.
 pub(super) fn read(metadata: &Metadata) -> Result<Parts, TextError> {
     let tokens = strings(metadata, TOKENS)?;
-    if let Some(parts) = embedded(metadata, tokens.as_deref())? {
+    if let Some(parts) = embedded(metadata, tokens)? {
         return Ok(parts);
     }
     match text(metadata, "tokenizer.ggml.model")? {
@@ -40,26 +45,26 @@ pub(super) fn read(metadata: &Metadata) -> Result<Parts, TextError> {
     let specials = specials(metadata, max_id)?;
 
     let merges = strings(metadata, MERGES)?.ok_or_else(|| TextError::tokenizer(MERGES, "an array of strings", "none"))?;
-    let model = model(&tokens, &types, &merges, rules.ignore_merges)?;
+    let model = model(tokens, &types, merges, rules.ignore_merges)?;
     let mut tokenizer = tokenizers::Tokenizer::new(model);
     tokenizer.with_normalizer(rules.normalizer).map_err(|error| TextError::tokenizer(TOKENS, "a vocabulary", error.to_string()))?;
     tokenizer.with_pre_tokenizer(Some(rules.pre_tokenizer));
     tokenizer.with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::new(false, true, false))));
-    tokenizer.with_added_vocabulary(added(&tokens, &types)?);
+    tokenizer.with_added_vocabulary(added(tokens, &types)?);
     let add_bos = flag(metadata, "tokenizer.ggml.add_bos_token")?.unwrap_or(rules.add_bos);
     let add_eos = flag(metadata, "tokenizer.ggml.add_eos_token")?.unwrap_or(false);
     let first = specials.bos.filter(|_| add_bos);
     let last = specials.eos.filter(|_| add_eos);
-    tokenizer.with_post_processor(post_processor(&tokens, first, last)?);
+    tokenizer.with_post_processor(post_processor(tokens, first, last)?);
     Ok(Parts { tokenizer, specials, max_id })
 }
 
 /// Some files carry the whole `tokenizer.json`. It is used if it gives every token the id that the file's own list gives it.
-fn embedded(metadata: &Metadata, tokens: Option<&[&str]>) -> Result<Option<Parts>, TextError> {
+fn embedded(metadata: &Metadata, tokens: Option<&[Box<str>]>) -> Result<Option<Parts>, TextError> {
     let Ok(Some(text)) = text(metadata, "tokenizer.huggingface.json") else { return Ok(None) };
     let Ok(mut parts) = json::read(text) else { return Ok(None) };
     let known = |id: usize| u32::try_from(id).ok().and_then(|id| parts.tokenizer.id_to_token(id));
-    let agrees = |(id, &token): (usize, &&str)| known(id).is_none_or(|known| known == token);
+    let agrees = |(id, token): (usize, &Box<str>)| known(id).is_none_or(|known| *known == **token);
     if tokens.is_some_and(|tokens| parts.max_id as usize >= tokens.len() || !tokens.iter().enumerate().all(agrees)) {
         return Ok(None);
     }
@@ -73,14 +78,15 @@ fn last_id(count: usize) -> Result<u32, TextError> {
     id.ok_or_else(|| TextError::tokenizer(TOKENS, format!("1 to {MAX_VOCAB} tokens"), count.to_string()))
 }
 
-fn types(metadata: &Metadata, count: usize) -> Result<Vec<i64>, TextError> {
-    let Some(types) = integers(metadata, TYPES)? else { return Ok(vec![1; count]) };
+fn types(metadata: &Metadata, count: usize) -> Result<Cow<'_, [i64]>, TextError> {
+    let Some(value) = metadata.get(TYPES) else { return Ok(vec![NORMAL; count].into()) };
+    let types = value.ints(TYPES).map_err(mismatch)?;
     if types.len() != count {
         return Err(TextError::tokenizer(TYPES, format!("one type for each of {count} tokens"), types.len().to_string()));
     }
     match types.iter().position(|kind| !(0..=6).contains(kind)) {
         Some(id) => Err(TextError::tokenizer(format!("{TYPES}[{id}]"), "0 to 6", types[id].to_string())),
-        None => Ok(types),
+        None => Ok(types.into()),
     }
 }
 
@@ -89,18 +95,18 @@ fn is_in_model(kind: i64) -> bool {
     !matches!(kind, UNKNOWN | CONTROL | UNUSED)
 }
 
-fn model(tokens: &[&str], types: &[i64], merges: &[&str], ignore_merges: bool) -> Result<BPE, TextError> {
+fn model(tokens: &[Box<str>], types: &[i64], merges: &[Box<str>], ignore_merges: bool) -> Result<BPE, TextError> {
     let mut vocab = Vocab::with_capacity(tokens.len());
     let mut outside = Vocab::default();
-    for ((id, &token), &kind) in (0u32..).zip(tokens).zip(types) {
+    for ((id, token), &kind) in (0u32..).zip(tokens).zip(types) {
         let (known, other) = if is_in_model(kind) { (&mut vocab, &outside) } else { (&mut outside, &vocab) };
-        let twin = other.get(token).copied().or_else(|| known.insert(token.to_owned(), id));
+        let twin = other.get(&**token).copied().or_else(|| known.insert(token.to_string(), id));
         if let Some(twin) = twin {
             return Err(TextError::tokenizer(format!("{TOKENS}[{id}]"), "a token that is not there yet", format!("{token:?} again, as {twin}")));
         }
     }
     let mut pairs = Merges::with_capacity(merges.len());
-    for (rank, &merge) in merges.iter().enumerate() {
+    for (rank, merge) in merges.iter().enumerate() {
         let what = || format!("{MERGES}[{rank}]");
         // The first piece may itself be a space in some vocabularies, hence the search from the second character on.
         let from = merge.chars().next().map_or(0, char::len_utf8);
@@ -120,24 +126,24 @@ fn model(tokens: &[&str], types: &[i64], merges: &[&str], ignore_merges: bool) -
 }
 
 /// Added tokens get the ids that a model gives them, so a model of only these tokens stands in while they are added.
-fn added(tokens: &[&str], types: &[i64]) -> Result<AddedVocabulary, TextError> {
-    let chosen = || (0u32..).zip(tokens).zip(types).filter(|&((_, token), &kind)| matches!(kind, UNKNOWN | CONTROL | USER_DEFINED) && !token.is_empty());
+fn added(tokens: &[Box<str>], types: &[i64]) -> Result<AddedVocabulary, TextError> {
+    let chosen = || (0u32..).zip(tokens).zip(types).filter(|((_, token), kind)| matches!(**kind, UNKNOWN | CONTROL | USER_DEFINED) && !token.is_empty());
     let fail = |error: tokenizers::Error| TextError::tokenizer(TOKENS, "control tokens that can be told apart", error.to_string());
     let vocab: Vocab = chosen().map(|((id, token), _)| (token.to_string(), id)).collect();
     let ids = BPE::builder().vocab_and_merges(vocab, Merges::new()).build().map_err(fail)?;
-    let list = chosen().map(|((_, &token), &kind)| AddedToken::from(token, kind != USER_DEFINED).normalized(false));
+    let list = chosen().map(|((_, token), &kind)| AddedToken::from(token.as_ref(), kind != USER_DEFINED).normalized(false));
     let mut added = AddedVocabulary::new();
     added.add_tokens(list.collect::<Vec<_>>(), &ids, None::<&NormalizerWrapper>).map_err(fail)?;
     Ok(added)
 }
 
-fn post_processor(tokens: &[&str], first: Option<u32>, last: Option<u32>) -> Result<Option<PostProcessorWrapper>, TextError> {
+fn post_processor(tokens: &[Box<str>], first: Option<u32>, last: Option<u32>) -> Result<Option<PostProcessorWrapper>, TextError> {
     if first.is_none() && last.is_none() {
         return Ok(None);
     }
     let mut special = serde_json::Map::new();
     let mut piece = |id: u32| {
-        let token = tokens.get(id as usize).copied().unwrap_or_default();
+        let token = tokens.get(id as usize).map(AsRef::as_ref).unwrap_or_default();
         special.insert(token.to_owned(), json!({ "id": token, "ids": [id], "tokens": [token] }));
         json!({ "SpecialToken": { "id": token, "type_id": 0 } })
     };
@@ -154,7 +160,7 @@ fn post_processor(tokens: &[&str], first: Option<u32>, last: Option<u32>) -> Res
 fn specials(metadata: &Metadata, max_id: u32) -> Result<Specials, TextError> {
     let id = |name: &str| -> Result<Option<u32>, TextError> {
         let key = format!("tokenizer.ggml.{name}_token_id");
-        let Some(value) = integer(metadata, &key)? else { return Ok(None) };
+        let Some(value) = metadata.get(&key).map(|value| value.as_u64(&key)).transpose().map_err(mismatch)? else { return Ok(None) };
         let id = u32::try_from(value).ok().filter(|&id| id <= max_id);
         id.map(Some).ok_or_else(|| TextError::tokenizer(key, format!("an id up to {max_id}"), value.to_string()))
     };
@@ -180,52 +186,20 @@ fn specials(metadata: &Metadata, max_id: u32) -> Result<Specials, TextError> {
 }
 
 fn text<'a>(metadata: &'a Metadata, key: &str) -> Result<Option<&'a str>, TextError> {
-    match metadata.get(key) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(TextError::tokenizer(key, "a string", "another type")),
-    }
+    metadata.get(key).map(|value| value.as_str(key)).transpose().map_err(mismatch)
 }
 
 fn flag(metadata: &Metadata, key: &str) -> Result<Option<bool>, TextError> {
-    match metadata.get(key) {
-        None => Ok(None),
-        Some(Value::Bool(flag)) => Ok(Some(*flag)),
-        Some(_) => Err(TextError::tokenizer(key, "a boolean", "another type")),
-    }
+    metadata.get(key).map(|value| value.as_bool(key)).transpose().map_err(mismatch)
 }
 
-fn integer(metadata: &Metadata, key: &str) -> Result<Option<i128>, TextError> {
-    match metadata.get(key) {
-        None => Ok(None),
-        Some(Value::U64(value)) => Ok(Some(i128::from(*value))),
-        Some(Value::I64(value)) => Ok(Some(i128::from(*value))),
-        Some(_) => Err(TextError::tokenizer(key, "an integer", "another type")),
-    }
+fn strings<'a>(metadata: &'a Metadata, key: &str) -> Result<Option<&'a [Box<str>]>, TextError> {
+    metadata.get(key).map(|value| value.strings(key)).transpose().map_err(mismatch)
 }
 
-fn integers(metadata: &Metadata, key: &str) -> Result<Option<Vec<i64>>, TextError> {
-    let Some(values) = array(metadata, key)? else { return Ok(None) };
-    let value = |value: &Value| match value {
-        Value::I64(value) => Some(*value),
-        Value::U64(value) => i64::try_from(*value).ok(),
-        _ => None,
-    };
-    let values: Option<Vec<i64>> = values.iter().map(value).collect();
-    values.map(Some).ok_or_else(|| TextError::tokenizer(key, "an array of integers", "an array of another type"))
-}
-
-fn strings<'a>(metadata: &'a Metadata, key: &str) -> Result<Option<Vec<&'a str>>, TextError> {
-    let Some(values) = array(metadata, key)? else { return Ok(None) };
-    let value = |value: &'a Value| if let Value::String(text) = value { Some(text.as_str()) } else { None };
-    let values: Option<Vec<&str>> = values.iter().map(value).collect();
-    values.map(Some).ok_or_else(|| TextError::tokenizer(key, "an array of strings", "an array of another type"))
-}
-
-fn array<'a>(metadata: &'a Metadata, key: &str) -> Result<Option<&'a [Value]>, TextError> {
-    match metadata.get(key) {
-        None => Ok(None),
-        Some(Value::Array(values)) => Ok(Some(values)),
-        Some(_) => Err(TextError::tokenizer(key, "an array", "another type")),
+fn mismatch(error: SourceError) -> TextError {
+    match error {
+        SourceError::Invalid { what, expected, found } => TextError::Tokenizer { what, expected, found },
+        other => TextError::tokenizer("GGUF metadata", "a vocabulary", other.to_string()),
     }
 }

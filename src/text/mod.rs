@@ -41,6 +41,14 @@ pub enum TextError {
         /// What would be read.
         supported: String,
     },
+    /// The model comes without something that speaking needs.
+    #[error("the model has no {what}; {instead}")]
+    Missing {
+        /// What is not there.
+        what: &'static str,
+        /// What to do.
+        instead: &'static str,
+    },
     /// The chat template does not parse, fails, or refuses the messages; the reason is the template engine's or the template's own.
     #[error("chat template: {reason}")]
     Template {
@@ -63,9 +71,21 @@ impl TextError {
         match self {
             TextError::Tokenizer { .. } => "bad-tokenizer",
             TextError::UnsupportedTokenizer { .. } => "unsupported-tokenizer",
+            TextError::Missing { what: "chat template", .. } => "no-template",
+            TextError::Missing { .. } => "no-tokenizer",
             TextError::Template { .. } => "bad-template",
             TextError::TemplateLimit { .. } => "template-limit",
         }
+    }
+
+    /// A conversation was given to a model without a chat template.
+    pub fn no_template() -> TextError {
+        TextError::Missing { what: "chat template", instead: "give it a prompt instead" }
+    }
+
+    /// Whether something is not there at all, rather than wrong.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, TextError::Missing { .. })
     }
 
     fn tokenizer(what: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> TextError {

@@ -48,7 +48,7 @@ impl Tokenizer {
             Description::Gguf(metadata) => gguf::read(metadata)?,
             Description::HuggingFace(config) => {
                 let text = companions.tokenizer.as_deref();
-                let text = text.ok_or_else(|| TextError::tokenizer("tokenizer.json", "a file beside the weights", "none"))?;
+                let text = text.ok_or(TextError::Missing { what: "tokenizer.json", instead: "put it beside the weights" })?;
                 let mut parts = json::read(text)?;
                 parts.specials = Specials::from_companions(config, companions, |token| parts.tokenizer.token_to_id(token))?;
                 parts

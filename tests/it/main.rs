@@ -5,6 +5,7 @@ mod compose;
 mod cpu;
 mod cpu_machine;
 mod devices;
+mod drafts;
 mod formats;
 mod layers;
 mod machines;

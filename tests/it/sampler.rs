@@ -107,6 +107,18 @@ fn temperature_zero_keeps_the_best_token_with_the_lowest_id() {
 }
 
 #[test]
+fn a_tiny_temperature_is_greedy_up_to_ties() {
+    for shift in [0.0, -5.0] {
+        let logits = [1.0, 4.0, 2.0, 4.0].map(|logit| logit + shift);
+        let got = distribution(&logits, &params("{\"temperature\": 1e-39, \"top_p\": 0.9, \"min_p\": 0.5}"), &[]).unwrap();
+        assert_eq!(got, Distribution { kept: vec![1, 3], probs: vec![0.5, 0.5] }, "logits {logits:?}");
+    }
+    let sampling = Sampling { temperature: 1e-39, ..off() };
+    let mut row = Row { active: 1, limit: 9, ban: NO_TOKEN, ..Row::default() };
+    assert_eq!(sample_row(&mut row, &mut [1.0, -4.0, 2.0], &[0], &sampling, &mut history(1, 4)).token, 2);
+}
+
+#[test]
 fn a_uniform_beyond_the_rounded_mass_draws_the_last_possible_token() {
     let distribution = Distribution { kept: vec![2, 5, 9], probs: vec![0.5, 0.4999999, 0.0] };
     assert_eq!(distribution.draw(0.0), Some(2));
