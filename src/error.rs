@@ -1,7 +1,7 @@
 //! The crate's one error: each module's enum, gathered, with a stable code for JavaScript and the command line.
 
-/// A result with the crate's error.
-pub type Result<T> = std::result::Result<T, Error>;
+/// A result, with the crate's error unless a module's own is named.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, by the module that noticed.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub enum Error {
     /// The device could not be opened, ran out of memory, was lost, or computed wrongly.
     #[error(transparent)]
     Machine(#[from] crate::plan::MachineError),
+    /// Sampling parameters or logits that the sampler alone cannot use.
+    #[error(transparent)]
+    Sample(#[from] crate::cpu::sample::distribution::SampleError),
     /// A generation was asked for that the session cannot run.
     #[error(transparent)]
     Session(#[from] crate::session::SessionError),
@@ -34,6 +37,7 @@ impl Error {
             Error::Text(e) => e.code(),
             Error::Model(e) => e.code(),
             Error::Machine(e) => e.code(),
+            Error::Sample(e) => e.code(),
             Error::Session(e) => e.code(),
             Error::Compose(e) => e.code(),
         }

@@ -1,1 +1,176 @@
-//! wasm.
+//! The door to JavaScript, and the only file that knows it: plain data in, plain data and futures out.
+//!
+//! JavaScript asks one thing at a time; the worker's loop sees to it. Nothing exported is `&mut` over an await, so a second ask is an error
+//! and not a panic, and a cancel can be called while a step is under way.
+
+mod host;
+mod plain;
+
+use crate::{
+    compose::{Brief, Composer},
+    engine::{Engine, EngineOptions, GenerateRequest, Generation},
+};
+use plain::{AskedGeneration, Info, LoadOptions, busy, event, give, parse, thrown};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+extern "C" {
+    /// `{ weights: { name, source }[], companions: { config?: string, … } }`
+    type Files;
+    #[wasm_bindgen(method, getter)]
+    fn weights(this: &Files) -> Vec<NamedFile>;
+    #[wasm_bindgen(method, getter)]
+    fn companions(this: &Files) -> JsValue;
+
+    type NamedFile;
+    #[wasm_bindgen(method, getter)]
+    fn name(this: &NamedFile) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn source(this: &NamedFile) -> FileSource;
+
+    /// `{ size: number, read(start: number, end: number): Promise<Uint8Array> }`
+    type FileSource;
+    #[wasm_bindgen(method, getter)]
+    fn size(this: &FileSource) -> f64;
+    #[wasm_bindgen(method, catch)]
+    async fn read(this: &FileSource, start: f64, end: f64) -> Result<JsValue, JsValue>;
+
+    /// `{ progress(stage, done, total): void, pause(): Promise<void>, wait(): Promise<void>, now(): number, slowCompletion: boolean }`
+    type JsHost;
+    #[wasm_bindgen(method)]
+    fn progress(this: &JsHost, stage: &str, done: f64, total: f64);
+    #[wasm_bindgen(method)]
+    async fn pause(this: &JsHost);
+    #[wasm_bindgen(method)]
+    async fn wait(this: &JsHost);
+    #[wasm_bindgen(method, getter, js_name = slowCompletion)]
+    fn slow_completion(this: &JsHost) -> bool;
+    #[wasm_bindgen(method)]
+    fn now(this: &JsHost) -> f64;
+}
+
+/// Most drafts together; the page and the package promise eight.
+const COUNT: u32 = 8;
+/// Positions a draft may have, prompt included.
+const CONTEXT: u32 = 1024;
+
+/// A loaded model.
+#[wasm_bindgen]
+pub struct Kinglet {
+    engine: Rc<RefCell<Engine>>,
+}
+
+/// Loads a model from opened files.
+///
+/// # Errors
+/// `{ code, message }`, as from everything here.
+#[wasm_bindgen]
+pub async fn load(files: Files, options: JsValue, host: JsHost) -> Result<Kinglet, JsValue> {
+    std::panic::set_hook(Box::new(|panic| web_sys::console::error_1(&panic.to_string().into())));
+    let LoadOptions { device } = parse(options)?;
+    let files = host::model_files(&files)?;
+    let options = EngineOptions { device: device.into(), count: COUNT, context: CONTEXT, host: host::core_host(host) };
+    let engine = Engine::open(files, options).await.map_err(thrown)?;
+    Ok(Kinglet { engine: Rc::new(RefCell::new(engine)) })
+}
+
+#[wasm_bindgen]
+impl Kinglet {
+    /// What was loaded, and what runs it.
+    pub fn info(&self) -> Result<JsValue, JsValue> {
+        let engine = self.engine.try_borrow().map_err(|_| busy())?;
+        give(&Info {
+            model: &engine.info.name,
+            parameters: engine.info.parameters as f64,
+            bytes: engine.info.bytes as f64,
+            context_length: engine.session.max_seq(),
+            variants: &engine.device.info.variants,
+            device: &engine.device,
+        })
+    }
+
+    /// Bytes held on the device; 0 while it is at work.
+    #[wasm_bindgen(js_name = deviceBytes)]
+    pub fn device_bytes(&self) -> f64 {
+        self.engine.try_borrow().map_or(0.0, |engine| engine.session.machine().bytes() as f64)
+    }
+
+    /// Drafts from a brief.
+    pub fn compose(&self, brief: JsValue) -> Result<Work, JsValue> {
+        let brief = plain::brief(brief)?;
+        Ok(Work::new(&self.engine, Step::ToCompose(brief)))
+    }
+
+    /// Tokens from tokens, a prompt or a chat.
+    pub fn generate(&self, generation: JsValue) -> Result<Work, JsValue> {
+        let generation: AskedGeneration = parse(generation)?;
+        Ok(Work::new(&self.engine, Step::ToGenerate(generation.into())))
+    }
+}
+
+/// A piece of work: ask it for the next event until there is none.
+#[wasm_bindgen]
+pub struct Work {
+    engine: Rc<RefCell<Engine>>,
+    step: RefCell<Step>,
+    prompt_tokens: Cell<u32>,
+    cancelled: Cell<bool>,
+}
+
+/// Where a piece of work stands.
+enum Step {
+    ToCompose(Brief),
+    ToGenerate(GenerateRequest),
+    Composing(Composer),
+    Generating(Generation),
+}
+
+#[wasm_bindgen]
+impl Work {
+    /// The next event, or `undefined` after the last one.
+    #[allow(clippy::await_holding_refcell_ref, reason = "a second ask meets `try_borrow_mut` and gets an error")]
+    pub async fn next(&self) -> Result<JsValue, JsValue> {
+        if self.cancelled.get() {
+            return Ok(JsValue::UNDEFINED);
+        }
+        let mut engine = self.engine.try_borrow_mut().map_err(|_| busy())?;
+        let mut step = self.step.try_borrow_mut().map_err(|_| busy())?;
+        let begun = match &*step {
+            Step::ToCompose(brief) => Some(Step::Composing(Composer::start(&mut engine, brief).await.map_err(thrown)?)),
+            Step::ToGenerate(request) => {
+                self.prompt_tokens.set(engine.prompt(&request.input).map_err(thrown)?.len() as u32);
+                Some(Step::Generating(engine.generate(request.clone()).await.map_err(thrown)?))
+            }
+            _ => None,
+        };
+        if let Some(begun) = begun {
+            *step = begun;
+        }
+        match &mut *step {
+            Step::Composing(composer) => event(composer.next(&mut engine).await),
+            Step::Generating(generation) => event(generation.next(&mut engine).await),
+            _ => Ok(JsValue::UNDEFINED),
+        }
+    }
+
+    /// Tokens of the prompt, once the first event is there.
+    #[wasm_bindgen(js_name = promptTokens)]
+    pub fn prompt_tokens(&self) -> u32 {
+        self.prompt_tokens.get()
+    }
+
+    /// Makes every later `next` answer `undefined`. What the device has in flight is drained by whatever runs next.
+    pub fn cancel(&self) {
+        self.cancelled.set(true);
+    }
+}
+
+impl Work {
+    fn new(engine: &Rc<RefCell<Engine>>, step: Step) -> Work {
+        Work { engine: engine.clone(), step: RefCell::new(step), prompt_tokens: Cell::new(0), cancelled: Cell::new(false) }
+    }
+}

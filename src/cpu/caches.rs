@@ -34,7 +34,7 @@ impl Caches {
     /// If there is no room for them.
     pub fn new(spec: &MemorySpec) -> Result<Caches, MachineError> {
         let width = u64::from(spec.num_key_value_heads) * u64::from(spec.head_dim);
-        let elements = u64::from(spec.slots) * u64::from(spec.max_seq) * width;
+        let elements = (u64::from(spec.slots) * u64::from(spec.max_seq)).saturating_mul(width);
         let mut layers = Vec::new();
         for _ in 0..spec.num_layers {
             layers.push(LayerCache { k: zeros("a key cache", elements)?, v: zeros("a value cache", elements)? });

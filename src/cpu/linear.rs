@@ -57,17 +57,15 @@ pub fn linear_rows(
     assert!(x.stride >= stride, "activations of stride {} are narrower than the matrix, {stride}", x.stride);
     assert!(bias.is_none() || !matches!(then, Then::Gate(_)), "a gate has no bias");
     scratch.resize(2 * stride, 0.0);
-    let (main, up) = scratch.split_at_mut(stride);
+    let (room, up_room) = scratch.split_at_mut(stride);
     let num_outputs = num_outputs(weight, then);
     for output in outputs {
-        weight.unpack_row(output, main);
-        if let Then::Gate(_) = then {
-            weight.unpack_row(num_outputs + output, up);
-        }
+        let w = weight.row(output, room);
+        let up = if matches!(then, Then::Gate(_)) { weight.row(num_outputs + output, up_room) } else { &[] };
         for row in x.active {
             let x = &x.values[row * x.stride..][..stride];
             let y = &mut y.values[row * y.stride + y.first + output];
-            let sum = dot(main, x) + bias.map_or(0.0, |bias| bias[output]);
+            let sum = dot(w, x) + bias.map_or(0.0, |bias| bias[output]);
             match then {
                 Then::Store => *y = sum,
                 Then::Add => *y += sum,

@@ -6,6 +6,7 @@
 
 pub mod attention;
 pub mod caches;
+mod check;
 pub mod dot;
 pub mod embed;
 pub mod linear;
@@ -15,6 +16,7 @@ pub mod philox;
 mod replay;
 pub mod rope;
 pub mod sample;
+mod stream;
 pub mod unpack;
 
 use crate::LocalFuture;
@@ -24,6 +26,7 @@ use crate::plan::{
 };
 use crate::quant::Planes;
 use caches::Caches;
+use check::{Known, check_plan, check_weight};
 use pace::{Pace, Pause};
 use replay::{Compiled, Engine, State, Weight};
 use sample::History;
@@ -42,6 +45,8 @@ pub struct Cpu {
     /// Computed but not yet asked for.
     finished: VecDeque<(Ticket, Vec<Sampled>)>,
     num_tickets: u64,
+    /// What `stream_read` reads.
+    stream: Vec<u64>,
 }
 
 /// Work that waits for the submissions before it.
@@ -69,7 +74,7 @@ impl Cpu {
         };
         let state = State { caches: Caches::default(), history: History::default(), mask: Vec::new(), sampling };
         let engine = Engine { weights: Vec::new(), vectors: Vec::new(), plans: Vec::new(), state, pace: Pace::new(pause) };
-        Cpu { engine, queue: VecDeque::new(), finished: VecDeque::new(), num_tickets: 0 }
+        Cpu { engine, queue: VecDeque::new(), finished: VecDeque::new(), num_tickets: 0, stream: Vec::new() }
     }
 
     /// Applies a write now, or after the submissions that wait.
@@ -88,6 +93,8 @@ impl Cpu {
                 Command::History { slot, position, tokens } => {
                     let history = &mut self.engine.state.history;
                     let at = history.index(slot, position);
+                    let room = history.stride - position as usize;
+                    assert!(tokens.len() <= room, "{} tokens from position {position} on, room for {room}", tokens.len());
                     history.tokens[at..][..tokens.len()].copy_from_slice(&tokens);
                 }
                 Command::Sampling(sampling) => self.engine.state.sampling = sampling,
@@ -136,11 +143,12 @@ impl Machine for Cpu {
     }
 
     fn add_weight(&mut self, spec: &WeightSpec) -> Result<WeightId, MachineError> {
+        check_weight(spec);
         let mut pieces = Vec::new();
         for piece in &spec.pieces {
             let rows = u64::from(piece.rows.end - piece.rows.start) * if spec.gated { 2 } else { 1 };
-            let codes = zeros(&spec.name, rows * u64::from(piece.layout.code_words(spec.cols)))?;
-            let scales = zeros(&spec.name, rows * u64::from(piece.layout.scale_words(spec.cols)))?;
+            let codes = zeros(&spec.name, rows.saturating_mul(u64::from(piece.layout.code_words(spec.cols))))?;
+            let scales = zeros(&spec.name, rows.saturating_mul(u64::from(piece.layout.scale_words(spec.cols))))?;
             pieces.push(Planes { codes, scales });
         }
         self.engine.weights.push(Weight { spec: spec.clone(), pieces });
@@ -177,6 +185,8 @@ impl Machine for Cpu {
 
     fn compile<'a>(&'a mut self, plan: &'a Plan) -> LocalFuture<'a, Result<PlanId, MachineError>> {
         Box::pin(async move {
+            let Engine { weights, vectors, state, .. } = &self.engine;
+            check_plan(plan, &Known { weights, vectors, caches: &state.caches, mask_words: state.mask.len() });
             self.engine.plans.push(Compiled::new(plan)?);
             Ok(PlanId(self.engine.plans.len() - 1))
         })
@@ -243,9 +253,14 @@ impl Machine for Cpu {
             self.drain().await;
             let plan = &self.engine.plans[plan.0];
             let width = plan.width(buffer);
-            let rows = plan.buffers[buffer.0].chunks_exact(crate::quant::stride(plan.plan.buffers[buffer.0].width) as usize);
+            let rows = plan.buffers[buffer.0].chunks_exact(plan.stride(buffer));
             Ok(rows.flat_map(|row| &row[..width]).copied().collect())
         })
+    }
+
+    fn stream_read(&mut self, bytes: u64) -> LocalFuture<'_, Result<(), MachineError>> {
+        stream::stream_read(&mut self.stream, bytes);
+        Box::pin(async { Ok(()) })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::cpu::sample::{History, sample_row};
 use crate::cpu::unpack::PlanesView;
 use crate::cpu::{embed::embed, norm::rms_norm, rope::rope, zeros};
 use crate::plan::{BufferId, Heads, MachineError, Norm, Op, Plan, PlanId, Row, Sampled, Sampling, Then, WeightSpec};
-use crate::quant::{Planes, stride};
+use crate::quant::{Layout, Planes, stride};
 
 /// A matrix and its packed pieces.
 pub(super) struct Weight {
@@ -67,7 +67,7 @@ impl Compiled {
         self.plan.buffers[buffer.0].width as usize
     }
 
-    fn stride(&self, buffer: BufferId) -> usize {
+    pub(super) fn stride(&self, buffer: BufferId) -> usize {
         stride(self.plan.buffers[buffer.0].width) as usize
     }
 
@@ -140,7 +140,7 @@ impl Linear<'_> {
         let (x_stride, y_stride) = (compiled.stride(self.x), compiled.stride(self.y));
         let gated = if self.weight.spec.gated { 2 } else { 1 };
         let work_per_output = (gated * active.len() as u64 * u64::from(self.weight.spec.cols)).max(1);
-        let outputs_per_run = (STRETCH / work_per_output).max(1) as usize;
+        let outputs_per_run = STRETCH.div_ceil(work_per_output) as usize;
         for (piece, planes) in self.weight.spec.pieces.iter().zip(&self.weight.pieces) {
             let view = view(piece.layout, self.weight.spec.cols, planes);
             let num_outputs = num_outputs(&view, self.then);
@@ -161,7 +161,7 @@ impl Linear<'_> {
 }
 
 /// A piece's planes as the functions over slices take them.
-fn view(layout: crate::quant::Layout, cols: u32, planes: &Planes) -> PlanesView<'_> {
+fn view(layout: Layout, cols: u32, planes: &Planes) -> PlanesView<'_> {
     PlanesView { layout, cols, codes: &planes.codes, scales: &planes.scales }
 }
 

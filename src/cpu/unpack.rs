@@ -7,6 +7,8 @@ use crate::quant::{Layout, stride};
 
 /// Columns that share a scale in the nibble layouts.
 const NIBBLE_GROUP: usize = 32;
+/// Nibbles that are spread at once.
+const NIBBLE_BLOCK: usize = 256;
 
 /// Some consecutive plane rows of a matrix, packed: a piece, or any part of one that was just read.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +32,18 @@ impl PlanesView<'_> {
     /// Elements of an unpacked row: the columns rounded up to 8.
     pub fn stride(&self) -> usize {
         stride(self.cols) as usize
+    }
+
+    /// Plane row `row` as f32, `[stride]`: unpacked into `room` if it has to be.
+    ///
+    /// # Panics
+    /// If the row is not in view or `room` is not one stride long.
+    pub fn row<'a>(&'a self, row: usize, room: &'a mut [f32]) -> &'a [f32] {
+        if self.layout == Layout::F32 {
+            return &bytemuck::cast_slice(self.codes)[row * room.len()..][..room.len()];
+        }
+        self.unpack_row(row, room);
+        room
     }
 
     /// Widens plane row `row` into `out: [stride]` f32; the padding becomes zero.
@@ -60,19 +74,19 @@ fn unpack_f32(codes: &[u32], out: &mut [f32]) {
 }
 
 fn unpack_halves(codes: &[u32], out: &mut [f32], widen: impl Fn(u32) -> f32) {
-    for (out, code) in out.as_chunks_mut::<2>().0.iter_mut().zip(codes) {
-        *out = [widen(code & 0xffff), widen(code >> 16)];
+    let halves: &[u16] = bytemuck::cast_slice(codes);
+    for (out, half) in out.iter_mut().zip(halves) {
+        *out = widen(u32::from(*half));
     }
 }
 
 /// The value of a half, subnormals, infinities and NaN included.
 pub fn f16_to_f32(half: u32) -> f32 {
-    // Exponent and fraction in place, the exponent 112 too small; the product restores it exactly, for subnormals too.
+    // Sign, exponent and fraction in place, the exponent 112 too small; the product restores it exactly, for subnormals too.
     const RESTORE: f32 = f32::from_bits((127 + 112) << 23);
-    let magnitude = (half & 0x7fff) << 13;
-    let finite = (f32::from_bits(magnitude) * RESTORE).to_bits();
-    let bits = if half & 0x7c00 == 0x7c00 { magnitude | 0x7f80_0000 } else { finite };
-    f32::from_bits(bits | (half & 0x8000) << 16)
+    let bits = (half & 0x8000) << 16 | (half & 0x7fff) << 13;
+    let not_finite = if half & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
+    f32::from_bits((f32::from_bits(bits) * RESTORE).to_bits() | not_finite)
 }
 
 fn unpack_i8(codes: &[u32], scales: &[f32], group: usize, out: &mut [f32]) {
@@ -85,34 +99,41 @@ fn unpack_i8(codes: &[u32], scales: &[f32], group: usize, out: &mut [f32]) {
 }
 
 fn unpack_i4(codes: &[u32], scales: &[f32], out: &mut [f32]) {
-    let groups = out.as_chunks_mut::<NIBBLE_GROUP>().0.iter_mut().zip(codes.as_chunks::<4>().0).zip(scales);
-    for ((out, codes), scale) in groups {
-        let nibbles = nibbles(codes);
-        for i in 0..NIBBLE_GROUP {
-            out[i] = scale * f32::from(nibbles[i] as i8 - 8);
+    let mut pairs = [0; NIBBLE_BLOCK / 2];
+    let blocks = out.chunks_mut(NIBBLE_BLOCK).zip(codes.chunks(NIBBLE_BLOCK / 8)).zip(scales.chunks(NIBBLE_BLOCK / NIBBLE_GROUP));
+    for ((out, codes), scales) in blocks {
+        let nibbles = spread_nibbles(codes, &mut pairs).chunks_exact(NIBBLE_GROUP);
+        let groups = out.chunks_exact_mut(NIBBLE_GROUP).zip(nibbles);
+        for ((out, nibbles), scale) in groups.zip(scales) {
+            for (out, nibble) in out.iter_mut().zip(nibbles) {
+                *out = scale * f32::from(nibble - 8);
+            }
         }
     }
 }
 
 fn unpack_i4m(codes: &[u32], scales: &[f32], out: &mut [f32]) {
-    let groups = out.as_chunks_mut::<NIBBLE_GROUP>().0.iter_mut().zip(codes.as_chunks::<4>().0).zip(scales.as_chunks::<2>().0);
-    for ((out, codes), [scale, minimum]) in groups {
-        let nibbles = nibbles(codes);
-        for i in 0..NIBBLE_GROUP {
-            out[i] = scale * f32::from(nibbles[i]) - minimum;
+    let mut pairs = [0; NIBBLE_BLOCK / 2];
+    let blocks = out.chunks_mut(NIBBLE_BLOCK).zip(codes.chunks(NIBBLE_BLOCK / 8)).zip(scales.chunks(2 * NIBBLE_BLOCK / NIBBLE_GROUP));
+    for ((out, codes), scales) in blocks {
+        let nibbles = spread_nibbles(codes, &mut pairs).chunks_exact(NIBBLE_GROUP);
+        let groups = out.chunks_exact_mut(NIBBLE_GROUP).zip(nibbles);
+        for ((out, nibbles), [scale, minimum]) in groups.zip(scales.as_chunks::<2>().0) {
+            for (out, nibble) in out.iter_mut().zip(nibbles) {
+                *out = scale * f32::from(*nibble) - minimum;
+            }
         }
     }
 }
 
-/// The 32 nibbles of four words, in column order.
-fn nibbles(codes: &[u32; 4]) -> [u8; NIBBLE_GROUP] {
-    let bytes: &[u8; 16] = bytemuck::cast_ref(codes);
-    let mut out = [0; NIBBLE_GROUP];
-    for i in 0..16 {
-        out[2 * i] = bytes[i] & 15;
-        out[2 * i + 1] = bytes[i] >> 4;
+/// The nibbles of the codes, in column order.
+fn spread_nibbles<'a>(codes: &[u32], pairs: &'a mut [u16; NIBBLE_BLOCK / 2]) -> &'a [i8] {
+    let bytes: &[u8] = bytemuck::cast_slice(codes);
+    // A byte's two nibbles become the two bytes of a little-endian u16: a plain map, which vectorises where an interleave does not.
+    for (pair, byte) in pairs.iter_mut().zip(bytes) {
+        *pair = (u16::from(*byte) | u16::from(*byte) << 4) & 0x0f0f;
     }
-    out
+    bytemuck::cast_slice(pairs)
 }
 
 #[cfg(target_endian = "big")]

@@ -8,6 +8,7 @@ mod ops;
 mod readback;
 mod replay;
 mod shader;
+mod stream;
 mod tensor;
 
 pub use device::{GpuOptions, Variant};
@@ -296,5 +297,9 @@ impl Machine for Gpu {
 
     fn read(&mut self, plan: PlanId, buffer: BufferId) -> LocalFuture<'_, Result<Vec<f32>, MachineError>> {
         Box::pin(self.read_buffer(plan, buffer))
+    }
+
+    fn stream_read(&mut self, bytes: u64) -> LocalFuture<'_, Result<(), MachineError>> {
+        Box::pin(stream::stream_read(self, bytes))
     }
 }

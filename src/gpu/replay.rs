@@ -64,11 +64,7 @@ impl Program {
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(self.name) });
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(self.name), timestamp_writes: None });
         for _ in 0..steps {
-            for dispatch in &self.dispatches {
-                pass.set_pipeline(&dispatch.pipeline);
-                pass.set_bind_group(0, &dispatch.bind_group, &[]);
-                pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], dispatch.grid[2]);
-            }
+            replay(&mut pass, &self.dispatches);
         }
         drop(pass);
         if let (Some(draws), Some((staging, bytes))) = (&self.draws, draws_to) {
@@ -76,6 +72,24 @@ impl Program {
         }
         encoder.finish()
     }
+}
+
+/// The replay loop.
+fn replay(pass: &mut wgpu::ComputePass<'_>, dispatches: &[Dispatch]) {
+    for dispatch in dispatches {
+        pass.set_pipeline(&dispatch.pipeline);
+        pass.set_bind_group(0, &dispatch.bind_group, &[]);
+        pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], dispatch.grid[2]);
+    }
+}
+
+/// Records dispatches once, in a pass of their own.
+pub(super) fn encode(device: &wgpu::Device, name: &str, dispatches: &[Dispatch]) -> wgpu::CommandBuffer {
+    let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(name) });
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(name), timestamp_writes: None });
+    replay(&mut pass, dispatches);
+    drop(pass);
+    encoder.finish()
 }
 
 /// Uniforms lie this far apart, as the default limits ask.

@@ -30,6 +30,7 @@ const FILES: &[(&str, &str)] = &[
     ("attention_thread", include_str!("../../shaders/attention_thread.wgsl")),
     ("select", include_str!("../../shaders/select.wgsl")),
     ("sample", include_str!("../../shaders/sample.wgsl")),
+    ("stream", include_str!("../../shaders/stream.wgsl")),
     ("choice", include_str!("../../shaders/parts/choice.wgsl")),
     ("collect_thread", include_str!("../../shaders/parts/collect_thread.wgsl")),
     ("collect_workgroup", include_str!("../../shaders/parts/collect_workgroup.wgsl")),
@@ -93,7 +94,7 @@ impl Shader {
     /// Every shader that any plan can ask for.
     pub fn all() -> Vec<Shader> {
         let variants = [Variant::Threads, Variant::Lanes, Variant::LanesUnfused];
-        let mut all = vec![norm(), rope()];
+        let mut all = vec![norm(), rope(), stream()];
         all.extend(LAYOUTS.map(embed));
         for variant in variants {
             all.extend([attention(variant), select(variant), sample(variant)]);
@@ -164,6 +165,10 @@ pub(super) fn attention(variant: Variant) -> Shader {
             Shader { kernel: "attention", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row"] }
         }
     }
+}
+
+pub(super) fn stream() -> Shader {
+    Shader { kernel: "stream", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec![] }
 }
 
 /// One workgroup reads the whole vocabulary: as large as the limits allow, or small where barriers are dear.

@@ -3,6 +3,8 @@
 //! A [`Machine`] compiles a [`Plan`] once and replays it. All shapes are row-major with the last axis contiguous; an activation buffer
 //! of `width` w is `[rows, stride]` f32 with `stride` = w rounded up to 8, and the padding stays zero.
 
+pub mod builder;
+
 use crate::{LocalFuture, quant::{Layout, Planes}};
 use std::ops::Range;
 
@@ -336,6 +338,8 @@ pub trait Machine {
     fn finish(&mut self, ticket: Ticket) -> LocalFuture<'_, Result<Vec<Sampled>, MachineError>>;
     /// Reads a buffer of a plan back: `[rows, width]` without the padding. For tests, logits and the self-test, never per token.
     fn read(&mut self, plan: PlanId, buffer: BufferId) -> LocalFuture<'_, Result<Vec<f32>, MachineError>>;
+    /// Reads about `bytes` of the device's memory as fast as it can, and waits. For the roofline: time two lengths, divide the difference.
+    fn stream_read(&mut self, bytes: u64) -> LocalFuture<'_, Result<(), MachineError>>;
 }
 
 /// Most steps that one submission may hold.

@@ -12,7 +12,17 @@
 //! | Q4_0 | `I4` | `cols / 8` u32, eight nibbles in column order, first in the low bits | `cols / 32` f32: w = s * (q - 8) |
 //! | Q4_K | `I4M` | as `I4` | `cols / 32` pairs of f32 (s, m): w = s * q - m |
 
-use crate::source::DType;
+use crate::source::{DType, SourceError};
+
+mod dequantize;
+mod float;
+mod q4_0;
+mod q4_k;
+mod q6_k;
+mod q8_0;
+
+pub use dequantize::{dequantize, planes_to_f32};
+pub use float::{bf16_to_f32, f16_to_f32};
 
 /// How a matrix stands in memory on every device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,4 +92,68 @@ pub struct Planes {
     pub codes: Vec<u32>,
     /// Scales (and minimums), widened to f32.
     pub scales: Vec<f32>,
+}
+
+/// Repacks `rows` whole rows of a file's blocks.
+///
+/// # Panics
+/// If `cols` is not a multiple of the type's block, or `bytes` is not exactly `rows` rows.
+pub fn repack(dtype: DType, bytes: &[u8], rows: u32, cols: u32) -> Planes {
+    let block_size = dtype.block_size();
+    assert!(u64::from(cols).is_multiple_of(block_size), "{cols} columns of {}, whose blocks hold {block_size}", dtype.name());
+    let row_bytes = u64::from(cols) / block_size * dtype.block_bytes();
+    assert_eq!(bytes.len() as u64, u64::from(rows) * row_bytes, "bytes of {rows} rows of {cols} columns of {}", dtype.name());
+    let layout = Layout::of(dtype);
+    let mut planes = Planes {
+        codes: Vec::with_capacity(rows as usize * layout.code_words(cols) as usize),
+        scales: Vec::with_capacity(rows as usize * layout.scale_words(cols) as usize),
+    };
+    match dtype {
+        DType::F32 => float::repack_f32(bytes, cols, &mut planes),
+        DType::F16 | DType::BF16 => float::repack_16(bytes, cols, &mut planes),
+        DType::Q8_0 => q8_0::repack(bytes, &mut planes),
+        DType::Q4_0 => q4_0::repack(bytes, &mut planes),
+        DType::Q4_K => q4_k::repack(bytes, &mut planes),
+        DType::Q6_K => q6_k::repack(bytes, &mut planes),
+    }
+    planes
+}
+
+/// The f32 values of a vector (a gain, a bias, rotary factors) as it stands in the file.
+///
+/// # Errors
+/// If the type is a block type: vectors are stored in floats.
+///
+/// # Panics
+/// If `bytes` is not a whole number of elements.
+pub fn widen(dtype: DType, bytes: &[u8]) -> Result<Vec<f32>, SourceError> {
+    assert!((bytes.len() as u64).is_multiple_of(dtype.block_bytes()), "{} bytes of {}", bytes.len(), dtype.name());
+    match dtype {
+        DType::F32 => Ok(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
+        DType::F16 => Ok(bytes.as_chunks().0.iter().map(|bytes| f16_to_f32(u16::from_le_bytes(*bytes))).collect()),
+        DType::BF16 => Ok(bytes.as_chunks().0.iter().map(|bytes| bf16_to_f32(u16::from_le_bytes(*bytes))).collect()),
+        DType::Q8_0 | DType::Q4_0 | DType::Q4_K | DType::Q6_K => {
+            Err(SourceError::Unsupported { what: "a vector's type".into(), found: dtype.name().into(), supported: "F32, F16, BF16".into() })
+        }
+    }
+}
+
+/// The f16 at `at`, widened.
+fn half(block: &[u8], at: usize) -> f32 {
+    f16_to_f32(u16::from_le_bytes([block[at], block[at + 1]]))
+}
+
+/// The little-endian word at `at`.
+fn word(block: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
+}
+
+/// Eight nibbles in column order out of the low halves of eight bytes, given as two words.
+fn pack_nibbles(low: u32, high: u32) -> u32 {
+    let gather = |word: u32| {
+        let bytes = word & 0x0f0f_0f0f;
+        let pairs = (bytes | bytes >> 4) & 0x00ff_00ff;
+        (pairs | pairs >> 8) & 0xffff
+    };
+    gather(low) | gather(high) << 16
 }

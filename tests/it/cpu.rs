@@ -2,12 +2,9 @@
 
 use kinglet::cpu::linear::{Activations, Outputs, linear_rows};
 use kinglet::cpu::unpack::{PlanesView, f16_to_f32};
-use kinglet::cpu::{Cpu, attention::attention, caches::Caches, dot::dot, norm::rms_norm, rope::rope};
+use kinglet::cpu::{attention::attention, caches::Caches, dot::dot, norm::rms_norm, rope::rope};
 use kinglet::plan::*;
 use kinglet::quant::{Layout, Planes, stride};
-use pollster::block_on;
-use std::cell::Cell;
-use std::rc::Rc;
 
 /// Relative to the sum of the magnitudes that were added: f32 rounds each of some 1000 additions in 16 lanes by 6e-8.
 const SUM_TOLERANCE: f64 = 1e-5;
@@ -15,10 +12,10 @@ const LAYOUTS: [Layout; 7] =
     [Layout::F32, Layout::F16, Layout::BF16, Layout::I8 { group: 32 }, Layout::I8 { group: 16 }, Layout::I4, Layout::I4M];
 
 /// SplitMix64.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn word(&mut self) -> u64 {
+    pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,16 +23,16 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, n: u64) -> u64 {
+    pub fn below(&mut self, n: u64) -> u64 {
         self.word() % n
     }
 
     /// Of -1 to 1.
-    fn float(&mut self) -> f32 {
+    pub fn float(&mut self) -> f32 {
         (self.word() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 
-    fn floats(&mut self, n: usize) -> Vec<f32> {
+    pub fn floats(&mut self, n: usize) -> Vec<f32> {
         (0..n).map(|_| self.float()).collect()
     }
 }
@@ -230,5 +227,187 @@ fn rms_norm_equals_the_f64_twin_and_pads_with_zeros() {
             let want = if i < width { f64::from(x[i]) / (mean_square + f64::from(1e-5f32)).sqrt() * f64::from(gain[i]) } else { 0.0 };
             assert_near(&format!("width {width}"), i, y[i], want, 1e-6);
         }
+    }
+}
+
+#[test]
+fn linear_is_bitwise_the_same_alone_together_and_in_row_ranges() {
+    let mut random = Random(5);
+    for layout in LAYOUTS {
+        for then in [Then::Add, Then::Gate(Activation::Silu)] {
+            let (cols, num_outputs, rows) = (column_counts(layout)[1], 21, 8);
+            let x_stride = stride(cols as u32) as usize;
+            let gated = then != Then::Add;
+            let (planes, _) = random_planes(&mut random, layout, if gated { 2 * num_outputs } else { num_outputs }, cols);
+            let x = random_activations(&mut random, rows, cols);
+            let before = random_activations(&mut random, rows, num_outputs);
+            let bias = random.floats(num_outputs);
+            let bias = (!gated).then_some(bias.as_slice());
+            let run = |y: &mut [f32], weight: PlanesView, outputs, active: &[usize], first, bias: Option<&[f32]>| {
+                let activations = Activations { values: &x, stride: x_stride, active };
+                let mut out = Outputs { values: y, stride: 24, first };
+                linear_rows(&weight, outputs, activations, bias, then, &mut out, &mut Vec::new());
+            };
+            let whole = view(layout, cols, &planes);
+            let mut together = before.clone();
+            run(&mut together, whole, 0..num_outputs, &[0, 1, 2, 3, 4, 5, 6, 7], 0, bias);
+
+            let mut alone = before.clone();
+            for row in 0..rows {
+                run(&mut alone, whole, 0..num_outputs, &[row], 0, bias);
+            }
+            assert_same_bits(&format!("{layout:?} {then:?} alone"), &alone, &together);
+
+            let mut ranges = before.clone();
+            for outputs in [0..1, 1..9, 9..21] {
+                run(&mut ranges, whole, outputs, &[0, 1, 2, 3, 4, 5, 6, 7], 0, bias);
+            }
+            assert_same_bits(&format!("{layout:?} {then:?} ranges of one view"), &ranges, &together);
+
+            let mut streamed = before.clone();
+            for outputs in [0..4, 4..5, 5..21] {
+                let mut part = rows_of(layout, cols, &planes, outputs.clone());
+                if gated {
+                    let up = rows_of(layout, cols, &planes, num_outputs + outputs.start..num_outputs + outputs.end);
+                    part.codes.extend(up.codes);
+                    part.scales.extend(up.scales);
+                }
+                let bias = bias.map(|bias| &bias[outputs.clone()]);
+                let active = [0, 1, 2, 3, 4, 5, 6, 7];
+                run(&mut streamed, view(layout, cols, &part), 0..outputs.len(), &active, outputs.start, bias);
+            }
+            assert_same_bits(&format!("{layout:?} {then:?} streamed"), &streamed, &together);
+        }
+    }
+}
+
+fn rows_of(layout: Layout, cols: usize, planes: &Planes, rows: std::ops::Range<usize>) -> Planes {
+    let (codes, scales) = (layout.code_words(cols as u32) as usize, layout.scale_words(cols as u32) as usize);
+    Planes {
+        codes: planes.codes[rows.start * codes..rows.end * codes].to_vec(),
+        scales: planes.scales[rows.start * scales..rows.end * scales].to_vec(),
+    }
+}
+
+#[track_caller]
+pub fn assert_same_bits(context: &str, got: &[f32], want: &[f32]) {
+    assert_eq!(got.len(), want.len(), "{context}: lengths");
+    for (index, (got, want)) in got.iter().zip(want).enumerate() {
+        assert_eq!(got.to_bits(), want.to_bits(), "{context}, index {index}: got {got}, want {want}");
+    }
+}
+
+/// cosine and sine of position * 10000^(-2 i / head_dim)
+pub fn rope_table(max_seq: usize, head_dim: usize) -> Vec<f32> {
+    let angle = |position: usize, i: usize| position as f64 * 10000f64.powf(-2.0 * i as f64 / head_dim as f64);
+    let angles = (0..max_seq).flat_map(|position| (0..head_dim / 2).map(move |i| angle(position, i)));
+    angles.flat_map(|angle| [angle.cos() as f32, angle.sin() as f32]).collect()
+}
+
+pub fn memory(num_layers: u32, slots: u32, max_seq: u32, heads: &Heads, vocab_size: u32) -> MemorySpec {
+    let rope = rope_table(max_seq as usize, heads.head_dim as usize);
+    let (num_key_value_heads, head_dim) = (heads.num_key_value_heads, heads.head_dim);
+    MemorySpec { num_layers, slots, max_seq, num_key_value_heads, head_dim, rope, vocab_size }
+}
+
+const HEAD_SHAPES: [(u32, u32, u32); 4] = [(1, 1, 2), (4, 2, 6), (9, 3, 64), (6, 1, 18)];
+
+#[test]
+fn rope_rotates_both_pairings_and_appends_k_and_v() {
+    let mut random = Random(6);
+    for (num_attention_heads, num_key_value_heads, head_dim) in HEAD_SHAPES {
+        for pairing in [Pairing::Halves, Pairing::Adjacent] {
+            let heads = Heads { num_attention_heads, num_key_value_heads, head_dim, pairing };
+            let mut caches = Caches::new(&memory(2, 3, 11, &heads, 5)).unwrap();
+            let (head_dim, q_width) = (head_dim as usize, (num_attention_heads * head_dim) as usize);
+            let kv_width = num_key_value_heads as usize * head_dim;
+            let qkv = random.floats(q_width + 2 * kv_width);
+            let mut q = vec![f32::NAN; q_width];
+            let row = Row { slot: 1, position: 7, active: 1, ..Row::default() };
+            rope(&mut caches, 1, &heads, &row, &qkv, &mut q);
+
+            let at = (11 + 7) * kv_width;
+            let (k, v) = (&caches.layers[1].k, &caches.layers[1].v);
+            let rotated: Vec<f32> = q.iter().chain(&k[at..at + kv_width]).copied().collect();
+            for (index, got) in rotated.iter().enumerate() {
+                let (head, i) = (index / head_dim, index % head_dim);
+                let (pair, partner, sign) = match pairing {
+                    Pairing::Halves if i < head_dim / 2 => (i, i + head_dim / 2, -1.0),
+                    Pairing::Halves => (i - head_dim / 2, i - head_dim / 2, 1.0),
+                    Pairing::Adjacent if i % 2 == 0 => (i / 2, i + 1, -1.0),
+                    Pairing::Adjacent => (i / 2, i - 1, 1.0),
+                };
+                let angle = 7.0 * 10000f64.powf(-2.0 * pair as f64 / head_dim as f64);
+                let (x, other) = (f64::from(qkv[index]), f64::from(qkv[head * head_dim + partner]));
+                assert_near(&format!("{heads:?}"), index, *got, x * angle.cos() + sign * other * angle.sin(), 1e-6);
+            }
+            assert_same_bits("v", &v[at..at + kv_width], &qkv[q_width + kv_width..]);
+            let touched = k.iter().chain(v).filter(|value| **value != 0.0).count();
+            assert!(touched <= 2 * kv_width, "{touched} values of the cache were touched, expected {}", 2 * kv_width);
+            assert!(caches.layers[0].k.iter().chain(&caches.layers[0].v).all(|value| *value == 0.0), "the other layer was touched");
+        }
+    }
+}
+
+/// Caches with random keys and values everywhere.
+fn random_caches(random: &mut Random, heads: &Heads, slots: u32, max_seq: u32) -> Caches {
+    let mut caches = Caches::new(&memory(1, slots, max_seq, heads, 5)).unwrap();
+    let len = caches.layers[0].k.len();
+    caches.layers[0].k = random.floats(len);
+    caches.layers[0].v = random.floats(len);
+    caches
+}
+
+#[test]
+fn attention_equals_the_f64_twin_with_grouped_heads() {
+    let mut random = Random(7);
+    for (num_attention_heads, num_key_value_heads, head_dim) in HEAD_SHAPES {
+        let heads = Heads { num_attention_heads, num_key_value_heads, head_dim, pairing: Pairing::Halves };
+        let caches = random_caches(&mut random, &heads, 2, 41);
+        let (n, kv_heads, d) = (num_attention_heads as usize, num_key_value_heads as usize, head_dim as usize);
+        for position in [0, 1, 6, 40] {
+            let q: Vec<f32> = random.floats(n * d).iter().map(|q| 4.0 * q).collect();
+            let mut out = vec![f32::NAN; n * d];
+            let row = Row { slot: 1, position, active: 1, ..Row::default() };
+            attention(&caches, 0, &heads, &row, &q, &mut out, &mut Vec::new());
+            for head in 0..n {
+                let at = |p: usize, i: usize| ((41 + p) * kv_heads + head / (n / kv_heads)) * d + i;
+                let k = |p, i| f64::from(caches.layers[0].k[at(p, i)]);
+                let v = |p, i| f64::from(caches.layers[0].v[at(p, i)]);
+                let score = |p: usize| (0..d).map(|i| f64::from(q[head * d + i]) * k(p, i)).sum::<f64>() / (d as f64).sqrt();
+                let weights: Vec<f64> = (0..=position as usize).map(|p| score(p).exp()).collect();
+                let sum: f64 = weights.iter().sum();
+                for i in 0..d {
+                    let want = weights.iter().enumerate().map(|(p, weight)| weight * v(p, i)).sum::<f64>() / sum;
+                    assert_near(&format!("{heads:?}, position {position}"), head * d + i, out[head * d + i], want, 1e-5);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_over_a_shared_prefix_is_bitwise_that_over_an_own_one() {
+    let mut random = Random(8);
+    let heads = Heads { num_attention_heads: 6, num_key_value_heads: 3, head_dim: 10, pairing: Pairing::Halves };
+    let mut caches = random_caches(&mut random, &heads, 3, 17);
+    let q = random.floats(60);
+    for (prefix_len, position) in [(1, 3), (5, 5), (5, 16), (16, 16), (17, 16), (9, 4)] {
+        let own = Row { slot: 2, position, active: 1, ..Row::default() };
+        let shared = Row { prefix_slot: 0, prefix_len, ..own };
+        let (from, to, len) = (caches.offset(0, 0), caches.offset(2, 0), prefix_len as usize * caches.width);
+        let layer = &mut caches.layers[0];
+        let scratched = (layer.k[to..to + len].to_vec(), layer.v[to..to + len].to_vec());
+        let mut with_prefix = vec![0.0; 60];
+        attention(&caches, 0, &heads, &shared, &q, &mut with_prefix, &mut Vec::new());
+        let layer = &mut caches.layers[0];
+        layer.k.copy_within(from..from + len, to);
+        layer.v.copy_within(from..from + len, to);
+        let mut without = vec![0.0; 60];
+        attention(&caches, 0, &heads, &own, &q, &mut without, &mut Vec::new());
+        assert_same_bits(&format!("prefix {prefix_len}, position {position}"), &with_prefix, &without);
+        let layer = &mut caches.layers[0];
+        layer.k[to..to + len].copy_from_slice(&scratched.0);
+        layer.v[to..to + len].copy_from_slice(&scratched.1);
     }
 }

@@ -1,2 +1,39 @@
-//! Command line.
-fn main() {}
+//! The native command line: models, logits, generation, composing and measuring without a browser.
+//!
+//! Errors go to stderr as `error[CODE]: message`; exit code 2 for bad input or usage, 1 for failures of the machine.
+
+mod arguments;
+mod commands;
+mod failure;
+mod host;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error[{}]: {}", failure.code, failure.message);
+            ExitCode::from(failure.exit_code)
+        }
+    }
+}
+
+fn run(Arguments { command, common }: Arguments) -> Result<(), Failure> {
+    match command {
+        Command::Logits(options) => commands::logits::run(&options, &common),
+        Command::Generate(options) => commands::generate::run(&options, &common),
+        Command::Tokenize(options) => commands::text::tokenize(&options, &common),
+        Command::ChatTemplate(options) => commands::text::chat_template(&options, &common),
+        Command::Sample(options) => commands::sample::run(&options, &common),
+        Command::Compose(options) => commands::compose::run(&options, &common),
+        Command::Check(options) => commands::compose::check(&options, &common),
+        Command::Bench(options) => commands::bench::run(&options, &common),
+        Command::Embed(options) => commands::embed::run(&options),
+        Command::Inspect(options) => commands::inspect::run(&options, &common),
+    }
+}

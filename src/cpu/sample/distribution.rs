@@ -90,7 +90,10 @@ impl SampleParams {
     /// # Errors
     /// If it is none, or names or values are not known.
     pub fn from_json(json: &str) -> Result<SampleParams, SampleError> {
-        let params: SampleParams = serde_json::from_str(json).map_err(|error| SampleError::Params { reason: error.to_string() })?;
+        let bad = |error: serde_json::Error| SampleError::Params { reason: error.to_string() };
+        // Read as an object first: a struct would take an array of its fields as well.
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).map_err(bad)?;
+        let params: SampleParams = serde_json::from_value(object.into()).map_err(bad)?;
         params.check()?;
         Ok(params)
     }

@@ -47,9 +47,12 @@ pub fn repetition_penalty(scores: &mut [f32], tokens: impl IntoIterator<Item = u
     }
 }
 
-/// Divides by the temperature, which is not zero.
+/// Divides by the temperature, which is not zero; one so small that the best score overflows leaves only the best.
 pub fn temperature(scores: &mut [f32], temperature: f32) {
-    if temperature != 1.0 {
+    let best = max(scores);
+    if (best / temperature).is_infinite() {
+        remove_if(scores, |score| score < best);
+    } else if temperature != 1.0 {
         for score in scores {
             *score /= temperature;
         }

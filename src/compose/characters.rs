@@ -1,0 +1,25 @@
+//! Single characters a post cares about: spaces, controls, and what cannot be seen.
+
+/// White space as X's link rules list it.
+pub(super) fn is_space_unit(unit: u16) -> bool {
+    matches!(unit, 0x09..=0x0D | 0x20 | 0x85 | 0xA0 | 0x1680 | 0x180E | 0x2000..=0x200A | 0x2028 | 0x2029 | 0x202F | 0x205F | 0x3000)
+}
+
+/// Whether a character leaves no mark on the page: spaces, controls, zero-width and format characters, selectors and tags.
+pub(super) fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || is_hidden(c) || c == '\u{2800}'
+}
+
+/// Characters that are never seen but change or hide what is: bidi controls, zero-width, selectors, tags, fillers, non-characters.
+pub(super) fn is_hidden(c: char) -> bool {
+    matches!(u32::from(c),
+        0xAD | 0x34F | 0x61C | 0x115F..=0x1160 | 0x17B4..=0x17B5 | 0x180B..=0x180F | 0x200B..=0x200F | 0x2028..=0x202E
+        | 0x2060..=0x206F | 0x3164 | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0 | 0xFFF0..=0xFFFB | 0xFDD0..=0xFDEF | 0x1BCA0..=0x1BCA3
+        | 0x1D173..=0x1D17A | 0xE0000..=0xE0FFF)
+        || u32::from(c) & 0xFFFE == 0xFFFE
+}
+
+/// Characters no font agrees on: private use, and the mark of undecodable bytes.
+pub(super) fn is_meaningless(c: char) -> bool {
+    matches!(u32::from(c), 0xE000..=0xF8FF | 0xFFFC | 0xFFFD | 0xF0000..=0x10FFFF)
+}

@@ -1,0 +1,104 @@
+//! A brief becomes what a model is asked: messages and variables for its chat template, or plain text for a model without one.
+//!
+//! The bundled model is trained on bare briefs and takes tone and length as variables of its template (`kinglet.prompt` = "brief" in its
+//! metadata); any other instruct model is told in plain English.
+
+use super::brief::{Brief, EmojiRule, Hashtags, TargetLength, Tone};
+use crate::text::Message;
+use serde_json::{Map, Value};
+
+/// How a model wants to be asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PromptStyle {
+    /// The brief alone, with template variables.
+    Brief,
+    /// Instructions in plain English.
+    #[default]
+    Instructions,
+}
+
+impl PromptStyle {
+    /// The metadata key that names the style.
+    pub const KEY: &str = "kinglet.prompt";
+
+    /// The style that metadata asks for.
+    pub fn from_metadata(value: Option<&str>) -> PromptStyle {
+        if value == Some("brief") { PromptStyle::Brief } else { PromptStyle::Instructions }
+    }
+}
+
+/// Messages and variables for a chat template. `text` is the brief, or as much of it as fits.
+pub fn messages(brief: &Brief, text: &str, style: PromptStyle) -> (Vec<Message>, Map<String, Value>) {
+    match style {
+        PromptStyle::Brief => (vec![Message::new("user", text)], variables(brief)),
+        PromptStyle::Instructions => (vec![Message::new("system", SYSTEM), Message::new("user", request(brief, text))], Map::new()),
+    }
+}
+
+/// The same for a template that refuses a system message.
+pub fn single_message(brief: &Brief, text: &str) -> Vec<Message> {
+    vec![Message::new("user", format!("{SYSTEM}\n\n{}", request(brief, text)))]
+}
+
+/// The prompt for a model that only continues text.
+pub fn plain_text(brief: &Brief, text: &str) -> String {
+    format!("Notes: {text}\n\n{}, at most {} characters:\n", capitalised(&what(brief)), brief.max_units())
+}
+
+/// At most `max_bytes` of a brief, cut after a word if there is one to cut after.
+pub fn shortened(brief: &str, max_bytes: usize) -> &str {
+    if brief.len() <= max_bytes {
+        return brief;
+    }
+    let cut = &brief[..brief.floor_char_boundary(max_bytes)];
+    let at_word = cut.rfind(char::is_whitespace).map_or(cut, |space| &cut[..space]);
+    if at_word.trim().is_empty() { cut } else { at_word.trim_end() }
+}
+
+const SYSTEM: &str = "You write social media posts. Answer with the text of one post and nothing else: no introduction, no quotation marks, \
+                      no notes. Use only facts you are given. End with a complete sentence.";
+
+fn request(brief: &Brief, text: &str) -> String {
+    let mut rules = vec![format!("at most {} characters", brief.max_units())];
+    match brief.hashtags {
+        Hashtags::None => rules.push("no hashtags".to_string()),
+        Hashtags::Auto => {}
+        Hashtags::AtMost(n) => rules.push(format!("up to {n} hashtag{} at the end", if n == 1 { "" } else { "s" })),
+    }
+    if brief.emoji == EmojiRule::None {
+        rules.push("no emoji".to_string());
+    }
+    format!("Write {}: {}. In your own words, it should say this:\n\n{text}", what(brief), rules.join(", "))
+}
+
+/// "a friendly post for X"
+fn what(brief: &Brief) -> String {
+    let article = if matches!(brief.tone, Tone::Excited) { "an" } else { "a" };
+    format!("{article} {} post for {}", brief.tone.id(), brief.network.label())
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+fn variables(brief: &Brief) -> Map<String, Value> {
+    let bucket = match brief.length {
+        TargetLength::Short => "short",
+        TargetLength::Medium => "medium",
+        TargetLength::Long => "long",
+        TargetLength::Units(n) => match n {
+            0..150 => "short",
+            150..350 => "medium",
+            350.. => "long",
+        },
+    };
+    let pairs = [
+        ("task", Value::from("post")),
+        ("tone", Value::from(brief.tone.id())),
+        ("length", Value::from(bucket)),
+        ("hashtags", Value::from(brief.hashtags.most() > 0)),
+        ("emoji", Value::from(brief.emoji == EmojiRule::Auto)),
+    ];
+    pairs.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
+}

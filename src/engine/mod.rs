@@ -1,0 +1,291 @@
+//! A loaded model, ready to write: files, device choice, self-test, tokenizer and session in one place, for the command line and the page.
+
+mod defaults;
+mod device;
+mod generation;
+mod info;
+
+pub use defaults::SamplingOverrides;
+pub use device::DeviceReport;
+pub use generation::{GenerateRequest, Generated, Generation, Input};
+pub use info::ModelInfo;
+
+use crate::{
+    Error, LocalFuture, Result,
+    cpu::Cpu,
+    model::{
+        ModelError,
+        arch::{self, Blueprint},
+        self_test, weights,
+    },
+    plan::Machine,
+    session::{Request, SamplingParams, Session, SessionOptions},
+    source::{Checkpoint, ModelFiles},
+    text::{ChatTemplate, TextError, Tokenizer},
+};
+use std::rc::Rc;
+
+/// Which device is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// A GPU that is not a software one and passes the self-test, else the CPU.
+    Auto,
+    /// Any GPU adapter, or an error.
+    Gpu,
+    /// The CPU.
+    Cpu,
+}
+
+/// What is being done while a model loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Headers and the tokenizer are read.
+    Read,
+    /// Weights stream to the device.
+    Upload,
+    /// Kernels are compiled.
+    Compile,
+    /// The self-test runs.
+    Warmup,
+}
+
+/// What the host lends to the core, which has no clock, scheduler or screen of its own.
+#[derive(Clone, Default)]
+pub struct Host {
+    /// Milliseconds from any fixed point.
+    pub clock: Option<Rc<dyn Fn() -> f64>>,
+    /// Gives other work a turn; awaited between pieces of long CPU work.
+    pub pause: Option<Rc<dyn Fn() -> LocalFuture<'static, ()>>>,
+    /// Awaited again and again while a GPU's result is due, for browsers that complete work on a slow timer (`gpu::GpuOptions`).
+    pub gpu_pause: Option<Rc<dyn Fn() -> LocalFuture<'static, ()>>>,
+    /// Told of progress: stage, done, total.
+    pub progress: Option<Rc<dyn Fn(Stage, u64, u64)>>,
+    /// Only adapters whose name contains this are taken.
+    pub adapter: Option<String>,
+}
+
+impl Host {
+    fn tell(&self, stage: Stage, done: u64, total: u64) {
+        if let Some(progress) = &self.progress {
+            progress(stage, done, total);
+        }
+    }
+}
+
+/// How to load a model.
+#[derive(Clone)]
+pub struct EngineOptions {
+    /// Where to run.
+    pub device: DeviceChoice,
+    /// Most drafts together, 1 to 8.
+    pub count: u32,
+    /// Positions a draft may have, prompt included.
+    pub context: u32,
+    /// What the host lends.
+    pub host: Host,
+}
+
+impl Default for EngineOptions {
+    fn default() -> EngineOptions {
+        EngineOptions { device: DeviceChoice::Auto, count: 1, context: 1024, host: Host::default() }
+    }
+}
+
+/// A loaded model.
+pub struct Engine {
+    /// What the file says of itself.
+    pub info: ModelInfo,
+    /// Which device runs, and why.
+    pub device: DeviceReport,
+    /// Text ↔ ids.
+    pub tokenizer: Tokenizer,
+    /// The model's own chat template, if it has one.
+    pub template: Option<ChatTemplate>,
+    /// How the model wants to be sampled.
+    pub sampling: SamplingParams,
+    /// Runs requests.
+    pub session: Session,
+}
+
+impl Engine {
+    /// Reads headers and tokenizer, picks the device, streams the weights to it, compiles, and tests it.
+    ///
+    /// # Errors
+    /// If a file is not a model that runs here, or no device that the options allow computes it correctly.
+    pub async fn open(files: ModelFiles, options: EngineOptions) -> Result<Engine> {
+        let Loaded { info, device, sampling, session, text, .. } = load(files, &options).await?;
+        let Text { tokenizer, template } = text?;
+        Ok(Engine { info, device, tokenizer, template, sampling, session })
+    }
+
+    /// Prompt ids of an input, with what its kind adds.
+    ///
+    /// # Errors
+    /// If a chat is asked for and the model has no template, or the template fails.
+    pub fn prompt(&self, input: &Input) -> Result<Vec<u32>> {
+        Ok(match input {
+            Input::Tokens(tokens) => tokens.clone(),
+            Input::Prompt(text) => self.tokenizer.encode(text),
+            Input::Messages(messages) => match &self.template {
+                Some(template) => template.encode(&self.tokenizer, messages, &Default::default())?.1,
+                None => return Err(crate::text::TextError::no_template().into()),
+            },
+        })
+    }
+
+    /// Starts a generation.
+    ///
+    /// # Errors
+    /// If the request is out of bounds or the device fails.
+    pub async fn generate(&mut self, request: GenerateRequest) -> Result<Generation> {
+        let prompt = self.prompt(&request.input)?;
+        let end_tokens = if request.ignore_end { Vec::new() } else { self.tokenizer.end_tokens() };
+        let sampling = request.sampling.over(self.sampling);
+        let request_ids = Request {
+            prompt,
+            count: request.count,
+            max_tokens: request.max_tokens,
+            sampling,
+            seed: request.seed,
+            end_tokens,
+            banned: Vec::new(),
+        };
+        self.session.start(&request_ids).await?;
+        Ok(Generation::new(request.count, request.stop, &self.tokenizer))
+    }
+}
+
+/// A model on a device, whether or not it can speak.
+pub struct Loaded {
+    /// What the file says of itself.
+    pub info: ModelInfo,
+    /// Which device runs, and why.
+    pub device: DeviceReport,
+    /// How the model wants to be sampled.
+    pub sampling: SamplingParams,
+    /// Runs requests.
+    pub session: Session,
+    /// Tokenizer and template. A model without a tokenizer still computes logits; one with a bad tokenizer is not loaded at all.
+    pub text: Result<Text, TextError>,
+}
+
+/// Text ↔ ids of a model.
+pub struct Text {
+    /// Text ↔ ids.
+    pub tokenizer: Tokenizer,
+    /// The model's own chat template, if it has one.
+    pub template: Option<ChatTemplate>,
+}
+
+/// Reads headers and tokenizer, picks the device, streams the weights to it, compiles, and tests it.
+///
+/// # Errors
+/// If a file is not a model that runs here, or no device that the options allow computes it correctly.
+pub async fn load(files: ModelFiles, options: &EngineOptions) -> Result<Loaded> {
+    options.host.tell(Stage::Read, 0, 1);
+    let checkpoint = Checkpoint::open(files).await?;
+    let blueprint = arch::interpret(&checkpoint).await?;
+    let text = match text(&checkpoint, &blueprint) {
+        Err(Error::Text(error)) if error.is_absence() => Err(error),
+        text => Ok(text?),
+    };
+    let sampling = defaults::sampling(&checkpoint);
+    let info = ModelInfo::new(&checkpoint, &blueprint);
+    options.host.tell(Stage::Read, 1, 1);
+    let (session, device) = Loader { checkpoint: &checkpoint, blueprint: &blueprint, options }.load().await?;
+    Ok(Loaded { info, device, sampling, session, text })
+}
+
+fn text(checkpoint: &Checkpoint, blueprint: &Blueprint) -> Result<Text> {
+    let tokenizer = Tokenizer::open(&checkpoint.description, &checkpoint.companions)?;
+    check_vocabulary(&tokenizer, blueprint)?;
+    let template = ChatTemplate::open(&checkpoint.description, &checkpoint.companions)?;
+    Ok(Text { tokenizer, template })
+}
+
+fn check_vocabulary(tokenizer: &Tokenizer, blueprint: &Blueprint) -> Result<(), ModelError> {
+    let vocab_size = blueprint.config.vocab_size;
+    match tokenizer.max_id() {
+        max_id if max_id >= vocab_size => Err(ModelError::Vocabulary { max_id, vocab_size }),
+        _ => Ok(()),
+    }
+}
+
+/// Brings a model onto a device.
+struct Loader<'a> {
+    checkpoint: &'a Checkpoint,
+    blueprint: &'a Blueprint,
+    options: &'a EngineOptions,
+}
+
+impl Loader<'_> {
+    async fn load(&self) -> Result<(Session, DeviceReport)> {
+        let why_cpu = match self.options.device {
+            DeviceChoice::Cpu => "the CPU was asked for".to_string(),
+            choice => match device::gpu(choice, &self.options.host).await {
+                Ok((gpu, reason)) => match self.load_on_gpu(gpu).await {
+                    Ok(session) => {
+                        let report = DeviceReport::new(session.machine().device(), reason);
+                        return Ok((session, report));
+                    }
+                    Err(error) if choice == DeviceChoice::Gpu || error.is_bad_input() => return Err(error),
+                    Err(error) => format!("the GPU cannot run it: {error}"),
+                },
+                Err(error) if choice == DeviceChoice::Gpu => return Err(error.into()),
+                Err(error) => device::why_not(&error),
+            },
+        };
+        let session = self.load_on(Box::new(Cpu::new(self.options.host.pause.clone()))).await?;
+        let report = DeviceReport::new(session.machine().device(), why_cpu);
+        Ok((session, report))
+    }
+
+    async fn load_on_gpu(&self, gpu: crate::gpu::Gpu) -> Result<Session> {
+        let mut session = self.load_on(Box::new(gpu)).await?;
+        self.test(&mut session).await?;
+        Ok(session)
+    }
+
+    async fn load_on(&self, mut machine: Box<dyn Machine>) -> Result<Session> {
+        let mut progress = |done, total| self.options.host.tell(Stage::Upload, done, total);
+        let weights = weights::load(self.checkpoint, self.blueprint, machine.as_mut(), &mut progress).await?;
+        self.options.host.tell(Stage::Compile, 0, 1);
+        let options = SessionOptions {
+            count: self.options.count,
+            context: self.options.context,
+            chunk: if machine.device().software { 32 } else { 64 },
+            clock: self.options.host.clock.clone(),
+        };
+        let session = Session::new(machine, self.blueprint.config.clone(), weights, options).await?;
+        self.options.host.tell(Stage::Compile, 1, 1);
+        Ok(session)
+    }
+
+    /// Four tokens against the CPU: all logits of the kernels that decode drafts together, and what each decoding plan draws.
+    async fn test(&self, session: &mut Session) -> Result<()> {
+        self.options.host.tell(Stage::Warmup, 0, 1);
+        let config = &self.blueprint.config;
+        let tokens = self_test::tokens(config.vocab_size);
+        let expected = self_test::reference_logits(self.checkpoint, config, session.weights(), &tokens).await?;
+        let found = session.decoding_logits(&tokens).await?;
+        self_test::compare(&expected, &found[(tokens.len() - 1) * config.vocab_size as usize..])?;
+        for count in [1, self.options.count] {
+            let request = Request {
+                prompt: tokens.to_vec(),
+                count,
+                max_tokens: 1,
+                sampling: SamplingParams::GREEDY,
+                seed: 0,
+                end_tokens: Vec::new(),
+                banned: Vec::new(),
+            };
+            session.start(&request).await?;
+            while let Some(step) = session.next().await? {
+                self_test::expect_best(&expected, step.token)?;
+            }
+        }
+        self.options.host.tell(Stage::Warmup, 1, 1);
+        Ok(())
+    }
+}

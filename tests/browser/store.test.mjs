@@ -1,0 +1,106 @@
+// The model's download: kept, resumed where it broke, renewed when the server has another version, and done without when the disk is full.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { ROOT } from "../../scripts/shell.mjs";
+import { launch } from "../../scripts/browser.mjs";
+import { PATIENCE, visit as visitPage } from "./harness.mjs";
+
+const TYPES = { js: "text/javascript", wasm: "application/wasm", html: "text/html" };
+let browser;
+let server;
+let origin;
+let model;
+/** What the server does with the model, and what it was asked. */
+let site = { breakAfter: 0, etag: '"1"', asked: [] };
+
+before(async () => {
+  model = await readFile(join(ROOT, "model", "nano.gguf"));
+  server = createServer(answer);
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  origin = `http://localhost:${server.address().port}`;
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  server?.closeAllConnections();
+  server?.close();
+});
+
+async function answer(request, response) {
+  const name = request.url.slice(1) || "index.html";
+  if (name === "index.html") return void response.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><title>store</title>");
+  if (name !== "m.gguf") {
+    const file = await readFile(join(ROOT, "dist", name)).catch(() => undefined);
+    return void response.writeHead(file ? 200 : 404, { "Content-Type": TYPES[name.split(".").pop()] ?? "text/plain" }).end(file);
+  }
+  const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? "");
+  site.asked.push(range ? `${request.method} ${range[1]}` : request.method);
+  const start = range ? Number(range[1]) : 0;
+  const body = model.subarray(start);
+  response.writeHead(range ? 206 : 200, {
+    ETag: site.etag,
+    "Content-Length": body.length,
+    "Content-Type": "application/octet-stream",
+    ...(range ? { "Content-Range": `bytes ${start}-${model.length - 1}/${model.length}` } : {}),
+  });
+  if (request.method === "HEAD") return void response.end();
+  if (site.breakAfter === 0) return void response.end(body);
+  const part = body.subarray(0, site.breakAfter);
+  site.breakAfter = 0;
+  response.write(part, () => setTimeout(() => response.destroy(), 50));
+}
+
+const load = (page) =>
+  page.evaluate(async () => {
+    const { createEngine } = await import("/engine.js");
+    const last = { download: 0 };
+    const engine = await createEngine({ model: "/m.gguf", device: "cpu", onProgress: ({ stage, loaded, total }) => (last[stage] = loaded / total) });
+    const tokens = [];
+    for await (const step of engine.generate({ tokens: [5, 6, 7], maxTokens: 4, temperature: 0 })) tokens.push(step.token);
+    await engine.dispose();
+    return { tokens: tokens.join(), downloaded: last.download };
+  });
+
+test("a broken download goes on where it ended, and the next visit downloads nothing", async () => {
+  const { page, close } = await visitPage(browser, origin, `${origin}/`);
+  site = { breakAfter: 5_000_000, etag: '"1"', asked: [] };
+  const first = await load(page);
+  assert.equal(first.downloaded, 1);
+  const [start, resumed, ...more] = site.asked;
+  assert.equal(start, "GET");
+  const from = Number(/^GET (\d+)$/.exec(resumed)?.[1]);
+  assert(from > 0 && from <= 5_000_000, `asked ${site.asked.join(", ")}`);
+  assert.deepEqual(more, []);
+  site.asked = [];
+  assert.deepEqual(await load(page), first);
+  assert.deepEqual(site.asked, ["HEAD"]);
+  site = { breakAfter: 0, etag: '"2"', asked: [] };
+  assert.deepEqual(await load(page), first);
+  assert.deepEqual(site.asked, ["HEAD", "GET"]);
+  await close();
+}, { timeout: PATIENCE });
+
+test("a full disk is no reason not to run", async () => {
+  const { page, context, close } = await visitPage(browser, origin, `${origin}/`);
+  const client = await context.newCDPSession(page);
+  await client.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 1_000_000 });
+  site = { breakAfter: 0, etag: '"1"', asked: [] };
+  const { tokens } = await load(page);
+  assert(tokens.length > 0);
+  await close();
+}, { timeout: PATIENCE });
+
+test("two tabs load the same model at once and download it once", async () => {
+  const { page, context, close } = await visitPage(browser, origin, `${origin}/`);
+  const other = await context.newPage();
+  await other.goto(`${origin}/`);
+  site = { breakAfter: 0, etag: '"1"', asked: [] };
+  const [a, b] = await Promise.all([load(page), load(other)]);
+  assert.deepEqual(a, b);
+  assert.equal(site.asked.filter((what) => what.startsWith("GET")).length, 1);
+  await close();
+}, { timeout: PATIENCE });

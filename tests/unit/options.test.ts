@@ -1,0 +1,74 @@
+// What callers pass: filled in, or refused by name.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { KingletError } from "../../www/lib/errors.ts";
+import { type ComposeOptions, fromSeed, type GenerateOptions, randomSeed, toBrief, toGeneration } from "../../www/lib/options.ts";
+
+const refused = (name: string) => (error: unknown) =>
+  error instanceof KingletError && error.code === "invalid-option" && error.message.includes(name) && error.message.includes("found");
+
+test("a brief alone gets the contract's defaults", () => {
+  assert.deepEqual(toBrief({ brief: "rain" }, () => 9n), {
+    brief: "rain",
+    tone: "neutral",
+    length: "medium",
+    network: "x",
+    hashtags: "none",
+    emoji: "auto",
+    count: 1,
+    seed: 9n,
+  });
+});
+
+test("every bad option of a brief is refused by its name", () => {
+  const cases: [string, object][] = [
+    ["brief", { brief: 7 }],
+    ["tone", { tone: "angry" }],
+    ["tone", { tone: "toString" }],
+    ["length", { length: "huge" }],
+    ["length", { length: 0 }],
+    ["length", { length: 1.5 }],
+    ["length", { length: Number.NaN }],
+    ["network", { network: "myspace" }],
+    ["count", { count: 0 }],
+    ["count", { count: 9 }],
+    ["count", { count: "4" }],
+    ["hashtags", { hashtags: -1 }],
+    ["hashtags", { hashtags: "many" }],
+    ["emoji", { emoji: true }],
+    ["seed", { seed: -1 }],
+    ["seed", { seed: 2 ** 53 }],
+    ["seed", { seed: 1n << 64n }],
+    ["seed", { seed: "7" }],
+  ];
+  for (const [name, options] of cases) {
+    assert.throws(() => toBrief({ brief: "rain", ...options } as ComposeOptions, randomSeed), refused(name));
+  }
+});
+
+test("seeds keep all 64 bits and read back as given", () => {
+  for (const seed of [0, 7, Number.MAX_SAFE_INTEGER, (1n << 64n) - 1n]) {
+    assert.equal(fromSeed(toBrief({ brief: "rain", seed }, randomSeed).seed), seed);
+  }
+});
+
+test("a generation takes exactly one of tokens, prompt and messages", () => {
+  assert.throws(() => toGeneration({}, randomSeed), refused("tokens"));
+  assert.throws(() => toGeneration({ prompt: "a", tokens: [1] }, randomSeed), refused("tokens"));
+  assert.deepEqual(toGeneration({ prompt: "a", stop: "b", seed: 1 }, randomSeed), { maxTokens: 256, seed: 1n, stop: ["b"], count: 1, prompt: "a" });
+});
+
+test("every bad option of a generation is refused by its name", () => {
+  const cases: [string, object][] = [
+    ["tokens", { prompt: undefined, tokens: [1, -1] }],
+    ["tokens", { prompt: undefined, tokens: [0.5] }],
+    ["maxTokens", { maxTokens: 0 }],
+    ["temperature", { temperature: Number.NaN }],
+    ["temperature", { temperature: -0.1 }],
+    ["topP", { topP: 1.01 }],
+    ["minP", { minP: "0" }],
+    ["repetitionPenalty", { repetitionPenalty: Number.POSITIVE_INFINITY }],
+    ["count", { count: 100 }],
+  ];
+  for (const [name, options] of cases) assert.throws(() => toGeneration({ prompt: "a", ...options } as GenerateOptions, randomSeed), refused(name));
+});

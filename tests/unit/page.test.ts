@@ -1,0 +1,120 @@
+// The page's state, what it keeps, and what it may import.
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import type { ComposerInfo, Draft } from "../../www/lib/index.ts";
+import { approximateLength } from "../../www/page/count.ts";
+import { keep, restore } from "../../www/page/keep.ts";
+import { type Action, INITIAL, MAX_HISTORY, phaseOf, reduce, type State } from "../../www/page/state.ts";
+
+const draft = (index: number, text: string, done: boolean): Draft => ({
+  index,
+  text,
+  length: { used: text.length, limit: 280, unit: "x-weight" },
+  valid: true,
+  done,
+});
+const info: ComposerInfo = {
+  model: "nano",
+  parameters: 1,
+  bytes: 1,
+  contextLength: 512,
+  variants: "v",
+  seed: 7,
+  device: { kind: "cpu", adapter: "", software: true, reason: "" },
+};
+const after = (...actions: Action[]): State => actions.reduce(reduce, INITIAL);
+
+test("a composition goes from loading over composing to ready", () => {
+  const actions: Action[] = [{ type: "ready", info }, { type: "start" }, { type: "finished" }];
+  assert.deepEqual(actions.map((_, i) => phaseOf(after(...actions.slice(0, i)))), ["loading", "ready", "composing"]);
+  assert.equal(phaseOf(after(...actions)), "ready");
+  assert.equal(after({ type: "start" }).drafts.length, 4);
+});
+
+test("a cancel keeps the finished drafts, and nothing that comes late changes them", () => {
+  const state = after(
+    { type: "ready", info },
+    { type: "start" },
+    { type: "draft", draft: draft(1, "One whole post.", true) },
+    { type: "draft", draft: draft(0, "Half a po", false) },
+    { type: "cancelled" },
+    { type: "draft", draft: draft(0, "Half a post", false) },
+  );
+  assert.deepEqual(state.drafts.map((slot) => slot?.text), ["One whole post."]);
+  assert.equal(phaseOf(state), "ready");
+});
+
+test("finished drafts move to the history when the next composition starts", () => {
+  let state = after({ type: "ready", info });
+  for (let i = 0; i < MAX_HISTORY + 5; i++) {
+    state = [
+      { type: "start" } as const,
+      { type: "draft", draft: draft(0, `Post ${i}.`, true) } as const,
+      { type: "finished" } as const,
+    ].reduce<State>(reduce, state);
+  }
+  assert.equal(state.drafts[0]?.text, `Post ${MAX_HISTORY + 4}.`);
+  assert.equal(state.history[0]?.text, `Post ${MAX_HISTORY + 3}.`);
+  assert.equal(state.history.length, MAX_HISTORY);
+});
+
+test("an error about the brief goes away with typing, an error of loading stays", () => {
+  const brief = after({ type: "ready", info }, { type: "failed", problem: { code: "bad-brief", message: "m", during: "brief" } });
+  assert.equal(phaseOf(brief), "error");
+  assert.equal(phaseOf(reduce(brief, { type: "set", settings: { brief: "a" } })), "ready");
+  const loading = after({ type: "failed", problem: { code: "no-device", message: "m", during: "loading" } });
+  assert.equal(phaseOf(reduce(loading, { type: "set", settings: { brief: "a" } })), "error");
+  assert.equal(phaseOf(reduce(loading, { type: "retry" })), "loading");
+});
+
+function memory(initial?: string): Storage {
+  let held = initial ?? null;
+  return { getItem: () => held, setItem: (_: string, value: string) => void (held = value) } as unknown as Storage;
+}
+
+test("brief, options and finished drafts come back after a reload", () => {
+  const storage = memory();
+  const state = after(
+    { type: "set", settings: { brief: "the garden", tone: "witty", count: 2 } },
+    { type: "start" },
+    { type: "draft", draft: draft(0, "Come along.", true) },
+    { type: "draft", draft: draft(1, "Come al", false) },
+  );
+  assert(keep(state, () => storage));
+  const back = restore(() => storage);
+  assert.deepEqual(back.settings, state.settings);
+  assert.deepEqual(back.drafts.map((slot) => slot?.text), ["Come along."]);
+  assert.equal(phaseOf(back), "loading");
+});
+
+test("storage that is refused, or holds anything at all, leaves a working page", () => {
+  const refuse = () => {
+    throw new Error("denied");
+  };
+  assert.equal(keep(INITIAL, refuse), false);
+  assert.deepEqual(restore(refuse), INITIAL);
+  const hostile = ["nonsense", "null", "[]", '{"settings":null,"drafts":7}', '{"settings":{"count":99,"tone":"x","brief":{}},"drafts":[null,{"text":1}]}'];
+  for (const text of hostile) assert.deepEqual(restore(() => memory(text)), INITIAL, text);
+});
+
+test("the typing count weighs as the networks do", () => {
+  const family = "👨‍👩‍👧‍👦";
+  assert.equal(approximateLength("abc", "x"), 3);
+  assert.equal(approximateLength("日本", "x"), 4);
+  assert.equal(approximateLength(family, "x"), 2);
+  assert.equal(approximateLength(family, "bluesky"), 1);
+  assert.equal(approximateLength(family, "linkedin"), family.length);
+});
+
+test("the page imports nothing of the package but its index, and writes no HTML", () => {
+  for (const file of readdirSync("www/page", { recursive: true })) {
+    if (!file.endsWith(".ts")) continue;
+    const text = readFileSync(`www/page/${file}`, "utf8");
+    for (const [, from = ""] of text.matchAll(/from "([^"]+)"/g)) {
+      assert(!from.includes("lib/") || /^(\.\.\/)+lib\/index\.ts$/.test(from), `${file} imports ${from}`);
+      assert(from.startsWith("."), `${file} imports ${from}`);
+    }
+    assert(!/innerHTML|insertAdjacentHTML|document\.write|\.style\b/.test(text), `${file} writes HTML or inline styles`);
+  }
+});

@@ -1,0 +1,22 @@
+// The page is built from the package in dist/, not from its sources: `../lib/index.ts` is what the page imports and what the types come from,
+// and the built index.js is what runs. So each build of the page is also a test of the package in a bundler.
+
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vite";
+
+const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
+
+export default defineConfig({
+  root: path("./www/page"),
+  base: "./",
+  publicDir: false,
+  resolve: { alias: [{ find: /^(\.\.\/)+lib\/index\.ts$/, replacement: path("./dist/index.js") }] },
+  worker: { format: "es" },
+  build: {
+    outDir: path("./dist-page"),
+    emptyOutDir: true,
+    target: "es2022",
+    modulePreload: { polyfill: false },
+    assetsInlineLimit: 0,
+  },
+});

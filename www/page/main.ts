@@ -1,0 +1,110 @@
+// The page: one state, three panels, and the composer. The model is loaded at once, but nothing waits for it: a brief can be typed and even
+// sent while it loads.
+
+import { type Composer, createComposer, KingletError } from "../lib/index.ts";
+import { keep, restore } from "./keep.ts";
+import { briefPanel } from "./panels/brief.ts";
+import { draftsPanel } from "./panels/drafts.ts";
+import { element } from "./panels/element.ts";
+import { statusPanel } from "./panels/status.ts";
+import { type Action, type Problem, reduce, type State } from "./state.ts";
+
+const address = new URL(location.href);
+const parameter = (name: string) => address.searchParams.get(name) ?? undefined;
+
+let state: State = restore();
+let loading: Promise<Composer> | undefined;
+let writing: AbortController | undefined;
+
+const commands = { compose: () => void compose(), cancel, retry, useProcessor };
+const panels = [briefPanel(dispatch, commands), draftsPanel(dispatch), statusPanel(commands)];
+
+function dispatch(action: Action): void {
+  const before = state;
+  state = reduce(state, action);
+  for (const show of panels) show(state);
+  const words = before.settings !== state.settings || before.history !== state.history;
+  const finished = action.type === "draft" ? action.draft.done : action.type !== "progress";
+  if (words || finished) keep(state);
+}
+
+function load(): Promise<Composer> {
+  const device = parameter("device") ?? "auto";
+  const model = parameter("model");
+  loading = openComposer(device, model);
+  loading.then(
+    (composer) => dispatch({ type: "ready", info: composer.info }),
+    (error: unknown) => dispatch({ type: "failed", problem: problemOf(error, "loading") }),
+  );
+  return loading;
+}
+
+async function openComposer(device: string, model: string | undefined): Promise<Composer> {
+  if (device !== "auto" && device !== "webgpu" && device !== "cpu") {
+    throw new KingletError("invalid-option", `the address says device=${device}; it can be webgpu or cpu`);
+  }
+  const url = model === undefined ? "nano" : new URL(model, address);
+  if (url instanceof URL && url.origin !== address.origin) {
+    throw new KingletError("invalid-option", "the address names a model of another site; this page loads models from its own site only");
+  }
+  return createComposer({ model: url, device, onProgress: (progress) => dispatch({ type: "progress", progress }) });
+}
+
+async function compose(): Promise<void> {
+  if (state.composing) return;
+  const { settings } = state;
+  if (settings.brief.trim() === "") {
+    dispatch({ type: "failed", problem: { code: "bad-brief", message: "Say in a few words what the post is about.", during: "brief" } });
+    element("brief", HTMLTextAreaElement).focus();
+    return;
+  }
+  dispatch({ type: "start" });
+  showResults();
+  const controller = new AbortController();
+  writing = controller;
+  const { signal } = controller;
+  try {
+    const composer = await (state.problem || !loading ? load() : loading);
+    if (signal.aborted) return;
+    const { seed, ...options } = settings;
+    const composition = composer.compose({ ...options, ...(seed === "" ? {} : { seed: BigInt(seed) }), signal });
+    dispatch({ type: "seed", seed: String(composition.seed) });
+    for await (const draft of composition) dispatch({ type: "draft", draft });
+    dispatch({ type: "finished" });
+  } catch (error) {
+    if (!signal.aborted) dispatch({ type: "failed", problem: problemOf(error, state.info ? "composing" : "loading") });
+  }
+}
+
+/** On a narrow screen the drafts lie below the form. */
+function showResults(): void {
+  const heading = element("drafts-title", HTMLHeadingElement);
+  if (heading.getBoundingClientRect().bottom > innerHeight * 0.8) heading.scrollIntoView({ block: "start" });
+}
+
+function cancel(): void {
+  if (!state.composing) return;
+  writing?.abort();
+  dispatch({ type: "cancelled" });
+}
+
+function retry(): void {
+  dispatch({ type: "retry" });
+  void load().catch(() => {});
+}
+
+function useProcessor(): void {
+  address.searchParams.set("device", "cpu");
+  location.href = address.href;
+}
+
+function problemOf(error: unknown, during: "loading" | "composing"): Problem {
+  const code = error instanceof KingletError ? error.code : "crashed";
+  const message = error instanceof Error ? error.message : String(error);
+  return { code, message, during: code === "bad-brief" ? "brief" : during };
+}
+
+const seed = parameter("seed");
+if (seed !== undefined && /^\d{1,20}$/.test(seed)) state = reduce(state, { type: "set", settings: { seed } });
+for (const show of panels) show(state);
+void load().catch(() => {});

@@ -1,0 +1,77 @@
+// The form: what is to be written, and the buttons that start and stop it. It works before any model is loaded.
+
+import { approximateLength, LIMITS } from "../count.ts";
+import type { Action, Settings, State } from "../state.ts";
+import { element, setRing, setText } from "./element.ts";
+
+/** Binds the form; the returned function shows a state. */
+export function briefPanel(dispatch: (action: Action) => void, commands: { compose(): void; cancel(): void }): (state: State) => void {
+  const form = element("form", HTMLFormElement);
+  const brief = element("brief", HTMLTextAreaElement);
+  const error = element("brief-error", HTMLParagraphElement);
+  const count = element("brief-count", HTMLParagraphElement);
+  const seed = element("seed", HTMLInputElement);
+  const compose = element("compose", HTMLButtonElement);
+  const cancel = element("cancel", HTMLButtonElement);
+  const select = (id: keyof Settings) => element(id, HTMLSelectElement);
+  const selects = (["network", "tone", "length", "count", "hashtags", "emoji"] as const).map((name) => [name, select(name)] as const);
+
+  brief.addEventListener("input", () => dispatch({ type: "set", settings: { brief: brief.value } }));
+  seed.addEventListener("input", () => dispatch({ type: "set", settings: { seed: seed.value.replace(/\D/g, "") } }));
+  for (const [name, field] of selects) {
+    field.addEventListener("change", () => dispatch({ type: "set", settings: { [name]: parse(field.value) } }));
+  }
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    commands.compose();
+  });
+  cancel.addEventListener("click", () => commands.cancel());
+  document.addEventListener("keydown", (event) => {
+    if (event.isComposing) return;
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      commands.compose();
+    } else if (event.key === "Escape" && !cancel.hidden) {
+      commands.cancel();
+    }
+  });
+  for (const example of element("examples", HTMLUListElement).querySelectorAll("button")) {
+    example.addEventListener("click", () => {
+      dispatch({ type: "set", settings: { brief: example.textContent ?? "" } });
+      brief.focus();
+    });
+  }
+  if (/Mac|iP(hone|ad)/.test(navigator.userAgent)) setText(element("mod", HTMLElement), "⌘");
+
+  return ({ settings, composing, problem }) => {
+    setValue(brief, settings.brief);
+    setValue(seed, settings.seed);
+    for (const [name, field] of selects) setValue(field, String(settings[name]));
+
+    const wrong = problem?.during === "brief" ? problem.message : "";
+    setText(error, wrong);
+    error.hidden = wrong === "";
+    brief.toggleAttribute("aria-invalid", wrong !== "");
+    if (wrong) brief.setAttribute("aria-invalid", "true");
+
+    const limit = LIMITS[settings.network];
+    const used = approximateLength(settings.brief, settings.network);
+    const words = count.querySelector("span");
+    if (words) setText(words, settings.brief === "" ? "" : `As a post: ${used} of ${limit}`);
+    setRing(count, used, limit);
+
+    const focused = document.activeElement;
+    compose.hidden = composing;
+    cancel.hidden = !composing;
+    if (composing && focused === compose) cancel.focus();
+    if (!composing && focused === cancel) compose.focus();
+  };
+}
+
+function setValue(field: HTMLTextAreaElement | HTMLInputElement | HTMLSelectElement, value: string): void {
+  if (field.value !== value) field.value = value;
+}
+
+function parse(value: string): string | number {
+  return /^\d+$/.test(value) ? Number(value) : value;
+}
