@@ -5,6 +5,7 @@
 
 mod brief;
 mod characters;
+mod composer;
 mod draft;
 mod emoji;
 mod emoji_tables;
@@ -19,8 +20,10 @@ mod repair;
 mod sentence;
 mod tidy;
 mod tlds;
+mod vocabulary;
 
 pub use brief::{Brief, BriefOptions, EmojiRule, Hashtags, MAX_BRIEF_BYTES, MAX_COUNT, MIN_UNITS, TargetLength, Tone};
+pub use composer::{Composer, Composition};
 pub use draft::{Action, DraftEvent, DraftState, MAX_RETAKES, StopReason};
 pub use error::ComposeError;
 pub use guard::{DraftGuard, Ending, Fault, Verdict};

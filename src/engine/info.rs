@@ -26,7 +26,8 @@ pub struct ModelInfo {
 }
 
 impl ModelInfo {
-    pub(super) fn new(checkpoint: &Checkpoint, blueprint: &Blueprint) -> ModelInfo {
+    /// Gathers it from the opened file.
+    pub fn new(checkpoint: &Checkpoint, blueprint: &Blueprint) -> ModelInfo {
         let text = |key: &str| match &checkpoint.description {
             Description::Gguf(metadata) => match metadata.get(key) {
                 Some(Value::String(text)) => Some(text.to_string()),

@@ -27,6 +27,7 @@ const FILES: &[(&str, &str)] = &[
     ("linear", include_str!("../../shaders/linear.wgsl")),
     ("rope", include_str!("../../shaders/rope.wgsl")),
     ("attention", include_str!("../../shaders/attention.wgsl")),
+    ("attention_thread", include_str!("../../shaders/attention_thread.wgsl")),
     ("select", include_str!("../../shaders/select.wgsl")),
     ("sample", include_str!("../../shaders/sample.wgsl")),
     ("stream", include_str!("../../shaders/stream.wgsl")),
@@ -93,10 +94,10 @@ impl Shader {
     /// Every shader that any plan can ask for.
     pub fn all() -> Vec<Shader> {
         let variants = [Variant::Threads, Variant::Lanes, Variant::LanesUnfused];
-        let mut all = vec![norm(), rope(), attention(), stream()];
+        let mut all = vec![norm(), rope(), stream()];
         all.extend(LAYOUTS.map(embed));
         for variant in variants {
-            all.extend([select(variant), sample(variant)]);
+            all.extend([attention(variant), select(variant), sample(variant)]);
             for layout in LAYOUTS {
                 for rows in [1, 2, 4, 8] {
                     all.extend([true, false].map(|normed| linear(variant, layout, rows, normed)));
@@ -111,15 +112,15 @@ impl Shader {
 
 /// Threads of a workgroup in `embed` and `rope`.
 pub(super) const WORKGROUP: u32 = 64;
-/// Threads of a workgroup in `norm`: few, so that the rows of a prefill spread over cores.
-pub(super) const NORM_WORKGROUP: u32 = 8;
+/// Threads of a workgroup where a thread has a whole row or head: few, so that they spread over cores.
+pub(super) const ROWS_WORKGROUP: u32 = 8;
 
 pub(super) fn embed(layout: Layout) -> Shader {
     Shader { kernel: "embed", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row", weights(layout)] }
 }
 
 pub(super) fn norm() -> Shader {
-    Shader { kernel: "norm", constants: vec![("WORKGROUP", NORM_WORKGROUP)], parts: vec!["row"] }
+    Shader { kernel: "norm", constants: vec![("WORKGROUP", ROWS_WORKGROUP)], parts: vec!["row"] }
 }
 
 /// Threads of a workgroup in `linear`, and how many of them share a pair.
@@ -156,8 +157,14 @@ pub(super) fn rope() -> Shader {
     Shader { kernel: "rope", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row"] }
 }
 
-pub(super) fn attention() -> Shader {
-    Shader { kernel: "attention", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row"] }
+/// A workgroup for each head, or a thread.
+pub(super) fn attention(variant: Variant) -> Shader {
+    match variant {
+        Variant::Threads => Shader { kernel: "attention_thread", constants: vec![("WORKGROUP", ROWS_WORKGROUP)], parts: vec!["row"] },
+        Variant::Lanes | Variant::LanesUnfused => {
+            Shader { kernel: "attention", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row"] }
+        }
+    }
 }
 
 pub(super) fn stream() -> Shader {

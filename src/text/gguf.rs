@@ -5,10 +5,7 @@
 //! added tokens only. Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
 use super::{TextError, json, pre, special::Specials, tokenizer::MAX_VOCAB, tokenizer::Parts};
-use crate::source::{
-    SourceError,
-    gguf::Metadata,
-};
+use crate::source::{SourceError, gguf::Metadata};
 use serde_json::json;
 use std::borrow::Cow;
 use tokenizers::{
@@ -39,8 +36,8 @@ pub(super) fn read(metadata: &Metadata) -> Result<Parts, TextError> {
         None => return Err(TextError::tokenizer("tokenizer.ggml.model", "a name", "none")),
     }
     let tokens = tokens.ok_or_else(|| TextError::tokenizer(TOKENS, "an array of strings", "none"))?;
-    let types = types(metadata, tokens.len())?;
     let max_id = last_id(tokens.len())?;
+    let types = types(metadata, tokens.len())?;
     let rules = pre::rules(text(metadata, "tokenizer.ggml.pre")?.unwrap_or("default"))?;
     let specials = specials(metadata, max_id)?;
 
@@ -102,7 +99,11 @@ fn model(tokens: &[Box<str>], types: &[i64], merges: &[Box<str>], ignore_merges:
         let (known, other) = if is_in_model(kind) { (&mut vocab, &outside) } else { (&mut outside, &vocab) };
         let twin = other.get(&**token).copied().or_else(|| known.insert(token.to_string(), id));
         if let Some(twin) = twin {
-            return Err(TextError::tokenizer(format!("{TOKENS}[{id}]"), "a token that is not there yet", format!("{token:?} again, as {twin}")));
+            return Err(TextError::tokenizer(
+                format!("{TOKENS}[{id}]"),
+                "a token that is not there yet",
+                format!("{token:?} again, as {twin}"),
+            ));
         }
     }
     let mut pairs = Merges::with_capacity(merges.len());
@@ -127,7 +128,9 @@ fn model(tokens: &[Box<str>], types: &[i64], merges: &[Box<str>], ignore_merges:
 
 /// Added tokens get the ids that a model gives them, so a model of only these tokens stands in while they are added.
 fn added(tokens: &[Box<str>], types: &[i64]) -> Result<AddedVocabulary, TextError> {
-    let chosen = || (0u32..).zip(tokens).zip(types).filter(|((_, token), kind)| matches!(**kind, UNKNOWN | CONTROL | USER_DEFINED) && !token.is_empty());
+    let chosen = || {
+        (0u32..).zip(tokens).zip(types).filter(|((_, token), kind)| matches!(**kind, UNKNOWN | CONTROL | USER_DEFINED) && !token.is_empty())
+    };
     let fail = |error: tokenizers::Error| TextError::tokenizer(TOKENS, "control tokens that can be told apart", error.to_string());
     let vocab: Vocab = chosen().map(|((id, token), _)| (token.to_string(), id)).collect();
     let ids = BPE::builder().vocab_and_merges(vocab, Merges::new()).build().map_err(fail)?;

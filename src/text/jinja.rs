@@ -19,6 +19,10 @@ const BASE_FUEL: u64 = 250_000;
 const PASSES: u64 = 64;
 /// Macros inside macros, loops inside loops. The stack of a wasm worker is 1 MiB.
 const MAX_RECURSION: usize = 100;
+/// Words and signs in one tag. The engine compiles a chain like `a + a + …` or `a.a.a…` by recursion, one level for each link.
+const MAX_LINKS: usize = 400;
+/// Branches like `{% elif %}`, which nest inside one another when compiled.
+const MAX_BRANCHES: usize = 200;
 /// The deepest nesting of a value that is printed.
 const MAX_DEPTH: usize = 64;
 /// What `strftime_now` says where the host gives no `now`: the date that models' own templates fall back to.
@@ -37,19 +41,20 @@ impl Engine {
         if source.len() > MAX_SOURCE {
             return Err(limit("its length", format!("{MAX_SOURCE} bytes")));
         }
+        check_shape(source)?;
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(explain)?;
         let mut environment = Environment::new();
         environment.set_syntax(syntax);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_recursion_limit(MAX_RECURSION);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.set_formatter(|out, _, value| out.write_str(&python_str(value)?).map_err(Error::from));
+        environment.set_formatter(|out, state, value| out.write_str(&python_str(state, value)?).map_err(Error::from));
         environment.add_function("raise_exception", |reason: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, reason))
         });
         environment.add_function("strftime_now", strftime_now);
         environment.add_filter("tojson", tojson);
-        environment.add_filter("string", |value: &Value| python_str(value));
+        environment.add_filter("string", |state: &State, value: &Value| python_str(state, value));
         environment.add_filter("trim", trim);
         environment.add_template_owned(NAME, source.to_owned()).map_err(explain)?;
         Ok(Engine { environment })
@@ -95,23 +100,23 @@ pub(super) fn to_template(value: &serde_json::Value) -> Value {
         },
         serde_json::Value::String(text) => Value::from(text.as_str()),
         serde_json::Value::Array(list) => list.iter().map(to_template).collect(),
-        serde_json::Value::Object(map) => map.iter().map(|(key, value)| (key.as_str(), to_template(value))).collect(),
+        serde_json::Value::Object(map) => Value::from_pairs(map.iter().map(|(key, value)| (key.as_str(), to_template(value)))),
     }
 }
 
 /// `str(value)`.
-fn python_str(value: &Value) -> Result<String, Error> {
+fn python_str(state: &State, value: &Value) -> Result<String, Error> {
     let mut out = String::new();
     match value.as_str() {
         Some(text) => out.push_str(text),
         None if value.is_undefined() => {}
-        None => write_value(&mut out, value, Notation::Python, 0)?,
+        None => Printer { state, notation: Notation::Python, out: &mut out }.value(value, 0)?,
     }
     Ok(out)
 }
 
-fn trim(value: &Value, chars: Option<String>) -> Result<String, Error> {
-    let text = python_str(value)?;
+fn trim(state: &State, value: &Value, chars: Option<String>) -> Result<String, Error> {
+    let text = python_str(state, value)?;
     Ok(match chars {
         Some(chars) => text.trim_matches(|c| chars.contains(c)).to_owned(),
         None => text.trim_matches(is_python_space).to_owned(),
@@ -124,12 +129,13 @@ fn is_python_space(character: char) -> bool {
 }
 
 /// `json.dumps(value, ensure_ascii=False, indent=…, sort_keys=…)`.
-fn tojson(value: &Value, arguments: Kwargs) -> Result<String, Error> {
+fn tojson(state: &State, value: &Value, arguments: Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = arguments.get("indent")?;
     let _: Option<bool> = arguments.get("ensure_ascii")?;
     arguments.assert_all_used()?;
     let mut out = String::new();
-    write_value(&mut out, value, Notation::Json { indent: indent.map(|indent| indent.min(16)) }, 0)?;
+    let notation = Notation::Json { indent: indent.map(|indent| indent.min(16)) };
+    Printer { state, notation, out: &mut out }.value(value, 0)?;
     Ok(out)
 }
 
@@ -139,69 +145,79 @@ enum Notation {
     Json { indent: Option<usize> },
 }
 
-fn write_value(out: &mut String, value: &Value, notation: Notation, depth: usize) -> Result<(), Error> {
-    if depth > MAX_DEPTH {
-        return Err(Error::new(ErrorKind::InvalidOperation, "recursion limit exceeded"));
-    }
-    let python = matches!(notation, Notation::Python);
-    match value.kind() {
-        ValueKind::None | ValueKind::Undefined => out.push_str(if python { "None" } else { "null" }),
-        ValueKind::Bool => out.push_str(match (value.is_true(), python) {
-            (true, true) => "True",
-            (false, true) => "False",
-            (true, false) => "true",
-            (false, false) => "false",
-        }),
-        ValueKind::String => quote(out, value.as_str().unwrap_or_default(), notation),
-        ValueKind::Seq | ValueKind::Iterable => {
-            let items = value.try_iter()?.map(|item| (None, item));
-            write_items(out, items, ('[', ']'), notation, depth)?;
-        }
-        ValueKind::Map => {
-            let keys = value.try_iter()?;
-            let items = keys.map(|key| (Some(key.clone()), value.get_item(&key).unwrap_or_default()));
-            write_items(out, items, ('{', '}'), notation, depth)?;
-        }
-        _ => {
-            let _ = write!(out, "{value}");
-        }
-    }
-    Ok(())
+/// Prints values, paying fuel for what it prints.
+struct Printer<'a> {
+    state: &'a State<'a, 'a>,
+    notation: Notation,
+    out: &'a mut String,
 }
 
-fn write_items(
-    out: &mut String,
-    items: impl Iterator<Item = (Option<Value>, Value)>,
-    (open, close): (char, char),
-    notation: Notation,
-    depth: usize,
-) -> Result<(), Error> {
-    let indent = if let Notation::Json { indent } = notation { indent } else { None };
-    let new_line = |out: &mut String, depth: usize| {
-        if let Some(indent) = indent {
-            out.push('\n');
-            out.extend(std::iter::repeat_n(' ', indent * depth));
+impl Printer<'_> {
+    fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+        if depth > MAX_DEPTH {
+            return Err(Error::new(ErrorKind::InvalidOperation, "recursion limit exceeded"));
         }
-    };
-    out.push(open);
-    let mut any = false;
-    for (key, item) in items {
+        let text = value.as_str().unwrap_or_default();
+        self.state.consume_fuel(1 + text.len() as u64 / 32)?;
+        let python = matches!(self.notation, Notation::Python);
+        match value.kind() {
+            ValueKind::None | ValueKind::Undefined => self.out.push_str(if python { "None" } else { "null" }),
+            ValueKind::Bool => self.out.push_str(match (value.is_true(), python) {
+                (true, true) => "True",
+                (false, true) => "False",
+                (true, false) => "true",
+                (false, false) => "false",
+            }),
+            ValueKind::String => quote(self.out, text, self.notation),
+            ValueKind::Seq | ValueKind::Iterable => {
+                let items = value.try_iter()?.map(|item| (None, item));
+                self.items(items, ('[', ']'), depth)?;
+            }
+            ValueKind::Map => {
+                let items = value.try_iter()?.map(|key| (Some(key.clone()), value.get_item(&key).unwrap_or_default()));
+                self.items(items, ('{', '}'), depth)?;
+            }
+            _ => {
+                let _ = write!(self.out, "{value}");
+            }
+        }
+        Ok(())
+    }
+
+    fn items(
+        &mut self,
+        items: impl Iterator<Item = (Option<Value>, Value)>,
+        (open, close): (char, char),
+        depth: usize,
+    ) -> Result<(), Error> {
+        let indent = if let Notation::Json { indent } = self.notation { indent } else { None };
+        self.out.push(open);
+        let mut any = false;
+        for (key, item) in items {
+            if any {
+                self.out.push_str(if indent.is_some() { "," } else { ", " });
+            }
+            any = true;
+            self.new_line(indent, depth + 1);
+            if let Some(key) = key {
+                self.value(&key, depth + 1)?;
+                self.out.push_str(": ");
+            }
+            self.value(&item, depth + 1)?;
+        }
         if any {
-            out.push_str(if indent.is_some() { "," } else { ", " });
+            self.new_line(indent, depth);
         }
-        any = true;
-        new_line(out, depth + 1);
-        if let Some(key) = key {
-            write_value(out, &key, notation, depth + 1)?;
-            out.push_str(": ");
+        self.out.push(close);
+        Ok(())
+    }
+
+    fn new_line(&mut self, indent: Option<usize>, depth: usize) {
+        if let Some(indent) = indent {
+            self.out.push('\n');
+            self.out.extend(std::iter::repeat_n(' ', indent * depth));
         }
-        write_value(out, &item, notation, depth + 1)?;
     }
-    if any {
-        new_line(out, depth);
-    }
-    out.push(close);
-    Ok(())
 }
 
 fn quote(out: &mut String, text: &str, notation: Notation) {
@@ -256,4 +272,52 @@ fn strftime_now(state: &State, format: &str) -> String {
         }
     }
     out
+}
+
+/// Refuses what the engine would follow down the stack too far: its own limits are on nesting only, not on chains.
+fn check_shape(source: &str) -> Result<(), TextError> {
+    let mut rest = source;
+    let mut branches = 0;
+    while let Some(at) = rest.find("{{").into_iter().chain(rest.find("{%")).chain(rest.find("{#")).min() {
+        let (tag, end) = (&rest[at..at + 2], &rest[at + 2..]);
+        if tag == "{#" {
+            rest = end.split_once("#}").map_or("", |(_, rest)| rest);
+            continue;
+        }
+        let (links, length) = links(end, if tag == "{{" { "}}" } else { "%}" });
+        if links > MAX_LINKS {
+            return Err(limit("one tag", format!("{MAX_LINKS} words and signs")));
+        }
+        branches += usize::from(end.trim_start_matches(['-', '+']).trim_start().starts_with("el"));
+        if branches > MAX_BRANCHES {
+            return Err(limit("its branches", MAX_BRANCHES.to_string()));
+        }
+        rest = &end[length..];
+    }
+    Ok(())
+}
+
+/// Words and signs up to the end of a tag, strings counted as one, and where that end is.
+fn links(tag: &str, close: &str) -> (usize, usize) {
+    let mut count = 0;
+    let mut in_word = false;
+    let mut characters = tag.char_indices();
+    while let Some((at, character)) = characters.next() {
+        if tag[at..].starts_with(close) {
+            return (count, at + close.len());
+        }
+        let is_word = character.is_alphanumeric() || character == '_';
+        count += usize::from(!character.is_whitespace() && !(is_word && in_word));
+        in_word = is_word;
+        if matches!(character, '"' | '\'') {
+            while let Some((_, inner)) = characters.next() {
+                match inner {
+                    '\\' => drop(characters.next()),
+                    _ if inner == character => break,
+                    _ => {}
+                }
+            }
+        }
+    }
+    (count, tag.len())
 }

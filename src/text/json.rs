@@ -7,7 +7,7 @@
 use super::{TextError, special::Specials, tokenizer::MAX_VOCAB, tokenizer::Parts};
 use serde::{
     Deserialize,
-    de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor, DeserializeOwned},
+    de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::Value;
 use std::fmt;
@@ -54,8 +54,7 @@ const PRE_TOKENIZERS: [&str; 11] = [
     "UnicodeScripts",
 ];
 const POST_PROCESSORS: [&str; 5] = ["Sequence", "TemplateProcessing", "ByteLevel", "BertProcessing", "RobertaProcessing"];
-const DECODERS: [&str; 9] =
-    ["Sequence", "ByteLevel", "Replace", "ByteFallback", "Fuse", "Strip", "Metaspace", "WordPiece", "BPEDecoder"];
+const DECODERS: [&str; 9] = ["Sequence", "ByteLevel", "Replace", "ByteFallback", "Fuse", "Strip", "Metaspace", "WordPiece", "BPEDecoder"];
 
 #[derive(Deserialize)]
 struct File {
@@ -242,7 +241,8 @@ fn check_template(value: &Value) -> Result<(), TextError> {
         for piece in pieces {
             let special = piece["SpecialToken"]["id"].as_str();
             let sequence = piece["Sequence"]["id"].as_str();
-            let known = special.is_some_and(|id| is_special(&value["special_tokens"][id])) || sequence.is_some_and(|id| sequences.contains(&id));
+            let known =
+                special.is_some_and(|id| is_special(&value["special_tokens"][id])) || sequence.is_some_and(|id| sequences.contains(&id));
             if !known {
                 return Err(TextError::tokenizer(what(), "a special token that is defined, or the sequence", piece.to_string()));
             }
@@ -355,7 +355,10 @@ impl<'de> Visitor<'de> for PairVisitor {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Pair, E> {
-        let (a, b) = text.split_once(' ').filter(|(_, b)| !b.contains(' ')).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))?;
+        let (a, b) = text
+            .split_once(' ')
+            .filter(|(_, b)| !b.contains(' '))
+            .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))?;
         Ok(Pair(a.to_owned(), b.to_owned()))
     }
 

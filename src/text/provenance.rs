@@ -57,7 +57,8 @@ pub(super) fn encode(
 
 /// The reference's ids if the person spelled no control token; else the template's tokens, and of the others those that steer nothing.
 fn encode_with(tokenizer: &Tokenizer, text: &str, found: &[Match], mut owned: Vec<Match>) -> Vec<u32> {
-    let control = |list: &[Match]| list.iter().filter(|found| tokenizer.is_control(found.id)).map(|found| found.range.end).collect::<Vec<_>>();
+    let control =
+        |list: &[Match]| list.iter().filter(|found| tokenizer.is_control(found.id)).map(|found| found.range.end).collect::<Vec<_>>();
     if control(found) == control(&owned) {
         return tokenizer.encode_parsed(text);
     }
@@ -105,13 +106,7 @@ fn strangers(
     faces.into_iter().zip(free).collect()
 }
 
-fn disguised(
-    words: &str,
-    disguise: Disguise,
-    control: &[(u32, &str)],
-    strangers: &BTreeMap<char, char>,
-    tokenizer: &Tokenizer,
-) -> String {
+fn disguised(words: &str, disguise: Disguise, control: &[(u32, &str)], strangers: &BTreeMap<char, char>, tokenizer: &Tokenizer) -> String {
     let stranger = |character: char| strangers.get(&character).copied().unwrap_or(character);
     match disguise {
         Disguise::All => words.chars().map(stranger).collect(),

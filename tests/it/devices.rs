@@ -3,6 +3,7 @@
 use crate::support::fixture;
 use kinglet::{
     cpu::Cpu,
+    gpu::Variant,
     model::{arch, weights},
     plan::Machine,
     session::{Session, SessionOptions},
@@ -96,4 +97,9 @@ pub fn collect(session: &mut Session, request: &kinglet::session::Request) -> Ve
         }
     });
     drafts
+}
+
+/// A GPU for tests with the kernels that it would choose, or a given set; `None` if there is none and none is required.
+pub fn gpu(variant: Option<Variant>) -> Option<Box<dyn Machine>> {
+    crate::machines::open(variant).map(|gpu| Box::new(gpu) as Box<dyn Machine>)
 }

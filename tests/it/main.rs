@@ -11,6 +11,7 @@ mod layers;
 mod machines;
 mod models;
 mod ops;
+mod plan_gpu;
 mod quant;
 mod sampler;
 mod session;

@@ -4,6 +4,7 @@
 
 use crate::devices::{self, Golden, assert_close, golden, options, ran, session};
 use kinglet::{
+    gpu::Variant,
     plan::Machine,
     session::{Request, SamplingParams, Session},
 };
@@ -49,19 +50,33 @@ fn logits_agree(name: &str, session: &mut Session, prompt: &Golden) {
     }
 }
 
-fn every_model_agrees(device: &str, machine: fn() -> Box<dyn Machine>) {
-    for (name, stem) in MODELS {
-        let mut session = session(name, machine(), options(1));
-        for prompt in golden(stem) {
-            logits_agree(name, &mut session, &prompt);
-            let tokens = greedy(&mut session, &prompt.ids, 1, 24);
-            assert_eq!(tokens[0][..prompt.safe], prompt.greedy[..prompt.safe], "{name}: greedy after {} tokens", prompt.ids.len());
-        }
+fn model_agrees(name: &str, stem: &str, machine: Box<dyn Machine>) {
+    let mut session = session(name, machine, options(1));
+    for prompt in golden(stem) {
+        logits_agree(name, &mut session, &prompt);
+        let tokens = greedy(&mut session, &prompt.ids, 1, 24);
+        assert_eq!(tokens[0][..prompt.safe], prompt.greedy[..prompt.safe], "{name}: greedy after {} tokens", prompt.ids.len());
     }
-    ran(device, MODELS.len());
 }
 
 #[test]
 fn golden_logits_and_greedy_tokens_on_cpu() {
-    every_model_agrees("cpu", devices::cpu);
+    for (name, stem) in MODELS {
+        model_agrees(name, stem, devices::cpu());
+    }
+    ran("cpu", MODELS.len());
+}
+
+#[test]
+fn golden_logits_and_greedy_tokens_on_vulkan() {
+    for (name, stem) in MODELS {
+        let Some(gpu) = devices::gpu(None) else { return };
+        model_agrees(name, stem, gpu);
+    }
+    // The kernels that real GPUs get run on software adapters too, only slowly.
+    for (name, stem) in [MODELS[4], MODELS[7], MODELS[8]] {
+        let Some(gpu) = devices::gpu(Some(Variant::Lanes)) else { return };
+        model_agrees(name, stem, gpu);
+    }
+    ran("vulkan", MODELS.len() + 3);
 }

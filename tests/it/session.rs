@@ -2,6 +2,7 @@
 
 use crate::devices::{self, collect, options, ran, session};
 use kinglet::{
+    gpu::Variant,
     plan::Machine,
     session::{End, Request, SamplingParams, Session, SessionError},
 };
@@ -16,6 +17,12 @@ struct Device {
 }
 
 const CPU: Device = Device { name: "cpu", machine: devices::cpu, submissions: 1 };
+const VULKAN: Device = Device { name: "vulkan", machine: || gpu(None), submissions: 2 };
+const VULKAN_LANES: Device = Device { name: "vulkan", machine: || gpu(Some(Variant::Lanes)), submissions: 2 };
+
+fn gpu(variant: Option<Variant>) -> Box<dyn Machine> {
+    devices::gpu(variant).expect("the test has asked whether there is one")
+}
 
 fn request(count: u32, sampling: SamplingParams) -> Request {
     let prompt = vec![378, 83, 256, 345, 279, 314, 260, 12, 200, 31];
@@ -155,6 +162,14 @@ fn every_equality_holds(device: &Device) {
 #[test]
 fn drafts_do_not_depend_on_how_they_are_computed_on_cpu() {
     every_equality_holds(&CPU);
+}
+
+#[test]
+fn drafts_do_not_depend_on_how_they_are_computed_on_vulkan() {
+    if devices::gpu(None).is_some() {
+        every_equality_holds(&VULKAN);
+        every_equality_holds(&VULKAN_LANES);
+    }
 }
 
 fn refused(session: &mut Session, request: Request) -> SessionError {

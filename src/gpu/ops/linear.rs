@@ -1,7 +1,7 @@
 //! `Op::Linear`: a dispatch for each piece of the matrix, and one for its norm where norms are not fused.
 
 use super::{Lowering, group_shift, planes, tile_rows};
-use crate::gpu::shader::{self, NORM_WORKGROUP, linear_threads};
+use crate::gpu::shader::{self, ROWS_WORKGROUP, linear_threads};
 use crate::plan::{BufferId, MachineError, Norm, Then, VectorId, WeightId};
 use crate::quant::stride;
 
@@ -69,7 +69,7 @@ impl Lowering<'_> {
         let dims = [stride(width) / 4, self.plan.rows, (width as f32).to_bits(), norm.eps.to_bits()];
         let (rows, source, gain) = (self.rows.clone(), self.buffer(x).clone(), self.vector(norm.gain).clone());
         let bindings = vec![(1, &rows), (2, &source), (3, &gain), (4, &normed)];
-        self.push(shader::norm(), &dims, bindings, [self.plan.rows.div_ceil(NORM_WORKGROUP), 1, 1]);
+        self.push(shader::norm(), &dims, bindings, [self.plan.rows.div_ceil(ROWS_WORKGROUP), 1, 1]);
         Ok(normed)
     }
 }

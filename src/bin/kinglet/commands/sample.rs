@@ -6,7 +6,7 @@ use crate::{
     host,
 };
 use kinglet::{
-    cpu::sample::{SampleError, SampleParams, distribution},
+    cpu::sample::distribution::{SampleError, SampleParams, distribution},
     source::{Checkpoint, Companions, DType, ModelFiles, file::FileSource},
 };
 use serde_json::{Value, json};

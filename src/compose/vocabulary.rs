@@ -1,0 +1,41 @@
+//! Tokens that a brief rules out from the start, so that the device never draws them.
+//!
+//! Looks at tokens as the vocabulary spells them: printable ASCII stands for itself there, whatever the kind of vocabulary.
+
+use super::brief::{Brief, EmojiRule};
+use crate::text::Tokenizer;
+
+/// The first two bytes of nearly every emoji, as byte-level vocabularies spell them.
+const EMOJI_BYTES: &str = "ðŁ";
+
+/// Tokens no draft of this brief may hold: control tokens but the ends, ids without a text, and signs the rules forbid.
+pub(super) fn unwanted(tokenizer: &Tokenizer, vocab_size: u32, end_tokens: &[u32], brief: &Brief) -> Vec<u32> {
+    let mut signs = Vec::new();
+    if brief.hashtags.most() == 0 {
+        signs.extend(["#", "＃"]);
+    }
+    if brief.emoji == EmojiRule::None {
+        signs.push(EMOJI_BYTES);
+    }
+    signs.extend(["@", "://", "www."].into_iter().filter(|sign| !brief.brief.to_lowercase().contains(sign)));
+    let special: std::collections::BTreeSet<u32> = tokenizer.special_ids().into_iter().collect();
+    let is_unwanted = |id: u32| match tokenizer.id_to_token(id) {
+        None => true,
+        Some(token) => special.contains(&id) || signs.iter().any(|sign| token.contains(sign)),
+    };
+    (0..vocab_size).filter(|id| !end_tokens.contains(id) && is_unwanted(*id)).collect()
+}
+
+/// All tokens but those that are a word with the space before it, short enough for the length asked for. If there are none, letters stay.
+pub(super) fn all_but_words(tokenizer: &Tokenizer, vocab_size: u32, max_units: u32) -> Vec<u32> {
+    let longest = (max_units as usize - 2).min(12);
+    let spelled = |id: u32| tokenizer.id_to_token(id).unwrap_or_default();
+    let is_letters = |text: &str| !text.is_empty() && text.len() <= longest && text.bytes().all(|b| b.is_ascii_alphabetic());
+    let is_word = |id: u32| spelled(id).strip_prefix(['Ġ', '▁', ' ']).is_some_and(is_letters);
+    let words: Vec<u32> = (0..vocab_size).filter(|&id| is_word(id)).collect();
+    let kept = match words.is_empty() {
+        false => words,
+        true => (0..vocab_size).filter(|&id| is_letters(&spelled(id)) || matches!(spelled(id).as_str(), "Ġ" | "▁" | " ")).collect(),
+    };
+    (0..vocab_size).filter(|id| kept.binary_search(id).is_err()).collect()
+}
