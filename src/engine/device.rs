@@ -3,7 +3,7 @@
 use super::{DeviceChoice, Host};
 use crate::{
     gpu::{Gpu, GpuOptions},
-    plan::{DeviceInfo, MachineError},
+    plan::{DeviceInfo, Machine, MachineError},
 };
 
 /// The device that runs, and why it was chosen.
