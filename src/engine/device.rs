@@ -27,7 +27,7 @@ pub(super) async fn gpu(choice: DeviceChoice, host: &Host) -> Result<(Gpu, Strin
     let gpu = Gpu::open(GpuOptions { adapter: host.adapter.clone(), pause: host.gpu_pause.clone(), ..GpuOptions::default() }).await?;
     let info = gpu.device();
     if choice == DeviceChoice::Auto && info.software {
-        let reason = format!("{} computes in software, where the CPU path is faster", info.adapter);
+        let reason = format!("{} computes in software, where the processor alone is faster", info.adapter);
         return Err(MachineError::NoDevice { reason });
     }
     let reason = match choice {
