@@ -82,6 +82,11 @@ fn capitalised(text: &str) -> String {
     chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
+/// Tones in which people use emoji, where they are left to the writer.
+fn is_lively(tone: Tone) -> bool {
+    matches!(tone, Tone::Friendly | Tone::Witty | Tone::Excited)
+}
+
 fn variables(brief: &Brief) -> Map<String, Value> {
     let bucket = match brief.length {
         TargetLength::Short => "short",
@@ -98,7 +103,7 @@ fn variables(brief: &Brief) -> Map<String, Value> {
         ("tone", Value::from(brief.tone.id())),
         ("length", Value::from(bucket)),
         ("hashtags", Value::from(brief.hashtags.most() > 0)),
-        ("emoji", Value::from(brief.emoji == EmojiRule::Auto)),
+        ("emoji", Value::from(brief.emoji == EmojiRule::Auto && is_lively(brief.tone))),
     ];
     pairs.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
 }
