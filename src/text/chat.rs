@@ -37,7 +37,6 @@ impl Message {
 #[derive(Debug)]
 pub struct ChatTemplate {
     engine: Engine,
-    source: String,
     tokens: Map<String, Value>,
 }
 
@@ -52,7 +51,7 @@ impl ChatTemplate {
             Description::Gguf(_) => Map::new(),
             Description::HuggingFace(_) => written_tokens(companions)?,
         };
-        Ok(Some(ChatTemplate { engine: Engine::new(&source)?, source, tokens }))
+        Ok(Some(ChatTemplate { engine: Engine::new(&source)?, tokens }))
     }
 
     /// The text of the conversation, ready for the model's answer. `variables` are seen by the template and override the defaults
@@ -81,7 +80,7 @@ impl ChatTemplate {
         let messages = messages.map_err(|error| TextError::Template { reason: error.to_string() })?;
         let text = self.render_values(tokenizer, &messages, variables)?;
         let render = |messages: &[Value], variables: &Map<String, Value>| self.render_values(tokenizer, messages, variables);
-        let ids = provenance::encode(tokenizer, &text, &self.source, &messages, variables, render);
+        let ids = provenance::encode(tokenizer, &text, self.engine.source(), &messages, variables, render);
         Ok((text, ids))
     }
 

@@ -3,13 +3,17 @@
 //! Templates come with a model file, so they are untrusted: fuel bounds the work and the bytes of a render, and nesting is bounded
 //! both when parsing and when running. The settings are those of `transformers.utils.chat_template_utils`.
 
-use super::TextError;
+use super::{
+    TextError,
+    print::{python_str, tojson, trim},
+};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, State, Value,
+    machinery::{CompiledTemplate, Instruction, TemplateConfig, eval, make_string_output},
     syntax::SyntaxConfig,
-    value::{Kwargs, ValueKind},
+    value::ValueKind,
 };
-use std::fmt::Write;
+use std::sync::Arc;
 
 /// The longest template that is read; the longest in use are a tenth of it.
 const MAX_SOURCE: usize = 256 << 10;
@@ -23,16 +27,16 @@ const MAX_RECURSION: usize = 100;
 const MAX_LINKS: usize = 400;
 /// Branches like `{% elif %}`, which nest inside one another when compiled.
 const MAX_BRANCHES: usize = 200;
-/// The deepest nesting of a value that is printed.
-const MAX_DEPTH: usize = 64;
 /// What `strftime_now` says where the host gives no `now`: the date that models' own templates fall back to.
 const NO_CLOCK: &str = "2024-07-26";
 const NAME: &str = "chat_template";
+/// No name in a template can be this one.
+const PLUS: &str = "+";
 
-/// A compiled template.
-#[derive(Debug)]
+/// A template that compiles.
 pub(super) struct Engine {
     environment: Environment<'static>,
+    source: String,
 }
 
 impl Engine {
@@ -42,10 +46,7 @@ impl Engine {
             return Err(limit("its length", format!("{MAX_SOURCE} bytes")));
         }
         check_shape(source)?;
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(explain)?;
         let mut environment = Environment::new();
-        environment.set_syntax(syntax);
-        environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_recursion_limit(MAX_RECURSION);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_formatter(|out, state, value| out.write_str(&python_str(state, value)?).map_err(Error::from));
@@ -53,20 +54,79 @@ impl Engine {
             Err(Error::new(ErrorKind::InvalidOperation, reason))
         });
         environment.add_function("strftime_now", strftime_now);
+        environment.add_function(PLUS, plus);
         environment.add_filter("tojson", tojson);
         environment.add_filter("string", |state: &State, value: &Value| python_str(state, value));
         environment.add_filter("trim", trim);
-        environment.add_template_owned(NAME, source.to_owned()).map_err(explain)?;
-        Ok(Engine { environment })
+        for unpaid in ["chain", "sum"] {
+            environment.remove_filter(unpaid);
+        }
+        compile(source)?;
+        Ok(Engine { environment, source: source.to_owned() })
     }
 
     /// Renders with the given variables; `input` is how many bytes there are in them.
     pub fn render(&self, context: Value, input: usize) -> Result<String, TextError> {
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(BASE_FUEL + input as u64 * PASSES / 64));
-        let template = environment.get_template(NAME).map_err(explain)?;
-        template.render(context).map_err(explain)
+        let template = compile(&self.source)?;
+        let mut text = String::new();
+        let mut out = make_string_output(&mut text);
+        eval(&environment, &template.instructions, context, &template.blocks, &mut out, AutoEscape::None).map_err(explain)?;
+        drop(out);
+        Ok(text)
     }
+
+    /// The template as it stands in the file.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// Compiles, with every `+` turned into a call of [`plus`]: the engine's own joins lists without paying fuel, so that a list doubled
+/// forty times fills the memory (minijinja 3.1).
+fn compile(source: &str) -> Result<CompiledTemplate<'_>, TextError> {
+    let syntax_config = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(explain)?;
+    let config = TemplateConfig { syntax_config, default_auto_escape: Arc::new(|_| AutoEscape::None) };
+    let mut template = CompiledTemplate::new(NAME, source, &config).map_err(explain)?;
+    for instructions in std::iter::once(&mut template.instructions).chain(template.blocks.values_mut()) {
+        let mut at = 0;
+        while let Some(instruction) = instructions.get_mut(at) {
+            if let Instruction::Add = instruction {
+                *instruction = Instruction::CallFunction(PLUS, Some(2));
+            }
+            at += 1;
+        }
+    }
+    Ok(template)
+}
+
+/// `a + b` for text, numbers and lists.
+fn plus(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
+    let is_list = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
+    match (a.as_str(), b.as_str()) {
+        (Some(a), Some(b)) => {
+            state.consume_fuel((a.len() + b.len()) as u64 / 64)?;
+            return Ok(Value::from([a, b].concat()));
+        }
+        _ if is_list(a) && is_list(b) => {
+            let items = a.len().zip(b.len()).map_or(u64::MAX, |(a, b)| (a as u64).saturating_add(b as u64));
+            state.consume_fuel(items)?;
+            return Ok(a.try_iter()?.chain(b.try_iter()?).collect());
+        }
+        _ => {}
+    }
+    let whole = |value: &Value| value.is_integer().then(|| i64::try_from(value.clone()).ok()).flatten();
+    let number = |value: &Value| (value.kind() == ValueKind::Number).then(|| f64::try_from(value.clone()).ok()).flatten();
+    let sum = whole(a).zip(whole(b)).and_then(|(a, b)| a.checked_add(b)).map(Value::from);
+    let sum = sum.or_else(|| number(a).zip(number(b)).map(|(a, b)| Value::from(a + b)));
+    sum.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, format!("cannot add {} and {}", a.kind(), b.kind())))
 }
 
 fn limit(what: &str, limit: impl Into<String>) -> TextError {
@@ -102,146 +162,6 @@ pub(super) fn to_template(value: &serde_json::Value) -> Value {
         serde_json::Value::Array(list) => list.iter().map(to_template).collect(),
         serde_json::Value::Object(map) => Value::from_pairs(map.iter().map(|(key, value)| (key.as_str(), to_template(value)))),
     }
-}
-
-/// `str(value)`.
-fn python_str(state: &State, value: &Value) -> Result<String, Error> {
-    let mut out = String::new();
-    match value.as_str() {
-        Some(text) => out.push_str(text),
-        None if value.is_undefined() => {}
-        None => Printer { state, notation: Notation::Python, out: &mut out }.value(value, 0)?,
-    }
-    Ok(out)
-}
-
-fn trim(state: &State, value: &Value, chars: Option<String>) -> Result<String, Error> {
-    let text = python_str(state, value)?;
-    Ok(match chars {
-        Some(chars) => text.trim_matches(|c| chars.contains(c)).to_owned(),
-        None => text.trim_matches(is_python_space).to_owned(),
-    })
-}
-
-/// What Python strips: Unicode white space and the four information separators.
-fn is_python_space(character: char) -> bool {
-    character.is_whitespace() || ('\u{1C}'..='\u{1F}').contains(&character)
-}
-
-/// `json.dumps(value, ensure_ascii=False, indent=…, sort_keys=…)`.
-fn tojson(state: &State, value: &Value, arguments: Kwargs) -> Result<String, Error> {
-    let indent: Option<usize> = arguments.get("indent")?;
-    let _: Option<bool> = arguments.get("ensure_ascii")?;
-    arguments.assert_all_used()?;
-    let mut out = String::new();
-    let notation = Notation::Json { indent: indent.map(|indent| indent.min(16)) };
-    Printer { state, notation, out: &mut out }.value(value, 0)?;
-    Ok(out)
-}
-
-#[derive(Clone, Copy)]
-enum Notation {
-    Python,
-    Json { indent: Option<usize> },
-}
-
-/// Prints values, paying fuel for what it prints.
-struct Printer<'a> {
-    state: &'a State<'a, 'a>,
-    notation: Notation,
-    out: &'a mut String,
-}
-
-impl Printer<'_> {
-    fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
-        if depth > MAX_DEPTH {
-            return Err(Error::new(ErrorKind::InvalidOperation, "recursion limit exceeded"));
-        }
-        let text = value.as_str().unwrap_or_default();
-        self.state.consume_fuel(1 + text.len() as u64 / 32)?;
-        let python = matches!(self.notation, Notation::Python);
-        match value.kind() {
-            ValueKind::None | ValueKind::Undefined => self.out.push_str(if python { "None" } else { "null" }),
-            ValueKind::Bool => self.out.push_str(match (value.is_true(), python) {
-                (true, true) => "True",
-                (false, true) => "False",
-                (true, false) => "true",
-                (false, false) => "false",
-            }),
-            ValueKind::String => quote(self.out, text, self.notation),
-            ValueKind::Seq | ValueKind::Iterable => {
-                let items = value.try_iter()?.map(|item| (None, item));
-                self.items(items, ('[', ']'), depth)?;
-            }
-            ValueKind::Map => {
-                let items = value.try_iter()?.map(|key| (Some(key.clone()), value.get_item(&key).unwrap_or_default()));
-                self.items(items, ('{', '}'), depth)?;
-            }
-            _ => {
-                let _ = write!(self.out, "{value}");
-            }
-        }
-        Ok(())
-    }
-
-    fn items(
-        &mut self,
-        items: impl Iterator<Item = (Option<Value>, Value)>,
-        (open, close): (char, char),
-        depth: usize,
-    ) -> Result<(), Error> {
-        let indent = if let Notation::Json { indent } = self.notation { indent } else { None };
-        self.out.push(open);
-        let mut any = false;
-        for (key, item) in items {
-            if any {
-                self.out.push_str(if indent.is_some() { "," } else { ", " });
-            }
-            any = true;
-            self.new_line(indent, depth + 1);
-            if let Some(key) = key {
-                self.value(&key, depth + 1)?;
-                self.out.push_str(": ");
-            }
-            self.value(&item, depth + 1)?;
-        }
-        if any {
-            self.new_line(indent, depth);
-        }
-        self.out.push(close);
-        Ok(())
-    }
-
-    fn new_line(&mut self, indent: Option<usize>, depth: usize) {
-        if let Some(indent) = indent {
-            self.out.push('\n');
-            self.out.extend(std::iter::repeat_n(' ', indent * depth));
-        }
-    }
-}
-
-fn quote(out: &mut String, text: &str, notation: Notation) {
-    let mark = match notation {
-        Notation::Python if !text.contains('\'') || text.contains('"') => '\'',
-        _ => '"',
-    };
-    out.push(mark);
-    for character in text.chars() {
-        let code = u32::from(character);
-        let _ = match (character, notation) {
-            ('\\', _) => out.write_str("\\\\"),
-            ('\n', _) => out.write_str("\\n"),
-            ('\r', _) => out.write_str("\\r"),
-            ('\t', _) => out.write_str("\\t"),
-            ('\u{8}', Notation::Json { .. }) => out.write_str("\\b"),
-            ('\u{C}', Notation::Json { .. }) => out.write_str("\\f"),
-            _ if character == mark => write!(out, "\\{mark}"),
-            (_, Notation::Json { .. }) if code < 0x20 => write!(out, "\\u{code:04x}"),
-            (_, Notation::Python) if character.is_control() || code == 0xAD => write!(out, "\\x{code:02x}"),
-            _ => out.write_char(character),
-        };
-    }
-    out.push(mark);
 }
 
 /// `datetime.now().strftime(format)` for the date in the variable `now` (`2026-11-23`), since the library has no clock.

@@ -10,9 +10,11 @@ mod gguf;
 mod jinja;
 mod json;
 mod pre;
+mod print;
 mod provenance;
 mod special;
 mod tokenizer;
+mod vocabulary;
 
 pub use chat::{ChatTemplate, Message};
 pub use detokenizer::Detokenizer;

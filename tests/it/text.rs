@@ -581,6 +581,9 @@ fn hostile_templates_end_with_an_error_soon() {
         ("repeated list".to_owned(), "{{ ([1] * 90000000) | length }}{{ [1]*90000000 }}".to_owned()),
         ("padded".to_owned(), "{{ '%900000000d' % 1 }}{{ '%900000000d' | format(1) }}".to_owned()),
         ("indented".to_owned(), "{{ 'x\\nx' | indent(900000000) }}".to_owned()),
+        ("doubled list".to_owned(), "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}{{ ns.l }}".to_owned()),
+        ("chained list".to_owned(), "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l | chain(ns.l) %}{% endfor %}{{ ns.l }}".to_owned()),
+        ("summed list".to_owned(), "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] | sum(start=[]) %}{% endfor %}{{ ns.l }}".to_owned()),
         ("nested list".to_owned(), "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}".to_owned()),
         ("nested json".to_owned(), "{% set ns = namespace(l=[1]) %}{% for i in range(40) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l | tojson }}".to_owned()),
         ("loops in loops".to_owned(), "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}".to_owned()),
@@ -634,6 +637,8 @@ fn values_print_as_python_prints_them() {
     assert_eq!(print("{{ v | tojson }}", value.clone()), r#"{"b": [1, 2.5, true, null, "it's", "a\n"], "a": {}}"#);
     assert_eq!(print("{{ v.b[:2] | tojson(indent=2) }}", value.clone()), "[\n  1,\n  2.5\n]");
     assert_eq!(print("{{ v.b[:2] | tojson(indent=4) }}", value), "[\n    1,\n    2.5\n]");
+    assert_eq!(print("{{ [1] + [2] }}{{ 1 + 2 }}{{ 1 + 0.5 }}{{ 'a' + 'b' ~ 3 }}{{ 1 + 2 * 3 - 4 }}", json!({})), "[1, 2]31.5ab33");
+    assert_eq!(print("{% macro f(x) %}<{{ x + 'y' }}>{% endmacro %}{{ f('x') + '.' }}", json!({})), "<xy>.");
     assert_eq!(print("{{ none }}|{{ true }}|{{ nothing }}|{{ 1.0 }}", json!({})), "None|True||1.0");
     assert_eq!(print("{{ strftime_now('%d %B %Y (%b, %m/%y)') }}", json!({ "now": "2026-11-23" })), "23 November 2026 (Nov, 11/26)");
     assert_eq!(print("  {% if true %}\n x\n  {% endif %}\ny\n", json!({})), " x\ny");
