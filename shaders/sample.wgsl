@@ -1,4 +1,4 @@
-// sample: the second half of plan::Sampling: top_p, min_p, the draw; then the row advances by the token
+// sample: the second half of plan::Sampling: temperature, top_p, min_p, the draw; then the row advances by the token
 //   @0 dims     Dims                        uniform
 //   @1 sampling Sampling                    uniform
 //   @2 rows     [rows] Row                  read_write
@@ -9,7 +9,8 @@
 //   @7 sampled  [steps, rows] (token, epoch) read_write only written
 // parts: row, sampling, key, choice, wide     grid: [rows, 1, 1]     twin: cpu sample
 //
-// Probabilities are integers, exp(l - best) * 2^31, summed in 64 bits: no order of addition changes a draw.
+// Probabilities are integers, exp((l - best) / temperature) * 2^31, summed in 64 bits: no order of addition changes a draw. The
+// temperature divides differences, as the order of tokens does not depend on it and a tiny one must not overflow.
 struct Dims {
     vocab: u32,
     stride: u32,         // of a row of keys
@@ -45,7 +46,7 @@ fn mass(key: u32, best: u32) -> u32 {
     if (key == best) {
         return 0x80000000u;
     }
-    return u32(exp(value_of(key) - value_of(best)) * 2147483648.0);
+    return u32(exp((value_of(key) - value_of(best)) / sampling.temperature) * 2147483648.0);
 }
 
 /// The key at which the mass of the best tokens reaches top_p, by radix select; `wanted` is left at what its ties have to add.

@@ -1,4 +1,4 @@
-// select: the first half of plan::Sampling: mask and ban, repetition penalty, temperature, the best token, the key that top_k cuts at
+// select: the first half of plan::Sampling: mask and ban, repetition penalty, the best token, the key that top_k cuts at
 //   @0 dims     Dims                             uniform
 //   @1 sampling Sampling                         uniform
 //   @2 rows     [rows] Row                       read
@@ -44,7 +44,7 @@ fn mark_seen(row: u32, thread: u32) {
     storageBarrier();
 }
 
-/// The key of a token's logit after mask, ban, penalty and temperature.
+/// The key of a token's logit after mask, ban and penalty.
 fn weigh(row: u32, token: u32) -> u32 {
     if (((mask[token / 32u] >> (token % 32u)) & 1u) == 1u || token == rows[row].ban) {
         return 0u;
@@ -55,9 +55,6 @@ fn weigh(row: u32, token: u32) -> u32 {
         if (((atomicLoad(&seen[row * words + token / 32u]) >> (token % 32u)) & 1u) == 1u) {
             v = select(v * sampling.repetition_penalty, v / sampling.repetition_penalty, v > 0.0);
         }
-    }
-    if (sampling.temperature > 0.0) {
-        v = v / sampling.temperature;
     }
     return key_of(v);
 }

@@ -22,7 +22,7 @@ use crate::plan::{
 };
 use crate::quant::{Planes, stride};
 use device::{Faults, Opened};
-use readback::{Arriving, Waiter, staging};
+use readback::{Arriving, Waiter};
 use replay::Program;
 use shader::Pipelines;
 use std::collections::VecDeque;
@@ -147,8 +147,7 @@ impl Gpu {
         let (steps, draws) = (lowering.steps, lowering.draws);
         let dispatches = replay::build(&mut self.allocator, &self.waiter.queue, &mut self.pipelines, &steps).await?;
         self.allocator.settle().await?;
-        let program = Program { name: plan.name, num_rows: plan.rows, buffers, rows, dispatches, draws };
-        self.programs.push(program);
+        self.programs.push(Program { name: plan.name, num_rows: plan.rows, buffers, rows, dispatches, draws });
         Ok(PlanId(self.programs.len() - 1))
     }
 
@@ -177,11 +176,7 @@ impl Gpu {
         let (source, width) = &program.buffers[buffer.0];
         let stride = stride(*width) as usize;
         let bytes = u64::from(program.num_rows) * stride as u64 * 4;
-        let staging = staging(&self.waiter.device, bytes);
-        let mut encoder = self.waiter.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(source, 0, &staging, 0, Some(bytes));
-        let submission = self.waiter.queue.submit([encoder.finish()]);
-        let values: Vec<f32> = Arriving::new(staging, bytes, submission).take(&self.waiter).await?;
+        let values: Vec<f32> = self.waiter.read(source, bytes).await?;
         self.faults.check()?;
         Ok(values.chunks_exact(stride).flat_map(|row| &row[..*width as usize]).copied().collect())
     }

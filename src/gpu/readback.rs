@@ -110,6 +110,15 @@ impl Waiter {
         self.queue.on_submitted_work_done(move || callback.set(()));
         self.wait(&done, &submission).await
     }
+
+    /// Copies the first bytes of a buffer to the host.
+    pub(super) async fn read<T: bytemuck::Pod>(&self, source: &wgpu::Buffer, bytes: u64) -> Result<Vec<T>, MachineError> {
+        let staging = staging(&self.device, bytes);
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(source, 0, &staging, 0, Some(bytes));
+        let submission = self.queue.submit([encoder.finish()]);
+        Arriving::new(staging, bytes, submission).take(self).await
+    }
 }
 
 /// A staging buffer on its way back.
