@@ -21,7 +21,7 @@ impl PromptStyle {
     /// The metadata key that names the style.
     pub const KEY: &str = "kinglet.prompt";
 
-    /// The style that metadata asks for.
+    /// The style a model's metadata asks for.
     pub fn from_metadata(value: Option<&str>) -> PromptStyle {
         if value == Some("brief") { PromptStyle::Brief } else { PromptStyle::Instructions }
     }

@@ -12,6 +12,7 @@ pub use info::ModelInfo;
 
 use crate::{
     Error, LocalFuture, Result,
+    compose::PromptStyle,
     cpu::Cpu,
     model::{
         ModelError,
@@ -20,7 +21,7 @@ use crate::{
     },
     plan::Machine,
     session::{Request, SamplingParams, Session, SessionOptions},
-    source::{Checkpoint, ModelFiles},
+    source::{Checkpoint, Description, ModelFiles, gguf::Value},
     text::{ChatTemplate, TextError, Tokenizer},
 };
 use std::rc::Rc;
@@ -102,6 +103,8 @@ pub struct Engine {
     pub tokenizer: Tokenizer,
     /// The model's own chat template, if it has one.
     pub template: Option<ChatTemplate>,
+    /// How the model wants to be asked for a post.
+    pub prompt_style: PromptStyle,
     /// How the model wants to be sampled.
     pub sampling: SamplingParams,
     /// Runs requests.
@@ -115,8 +118,8 @@ impl Engine {
     /// If a file is not a model that runs here, or no device that the options allow computes it correctly.
     pub async fn open(files: ModelFiles, options: EngineOptions) -> Result<Engine> {
         let Loaded { info, device, sampling, session, text, .. } = load(files, &options).await?;
-        let Text { tokenizer, template } = text?;
-        Ok(Engine { info, device, tokenizer, template, sampling, session })
+        let Text { tokenizer, template, prompt_style } = text?;
+        Ok(Engine { info, device, tokenizer, template, prompt_style, sampling, session })
     }
 
     /// Prompt ids of an input, with what its kind adds.
@@ -176,6 +179,8 @@ pub struct Text {
     pub tokenizer: Tokenizer,
     /// The model's own chat template, if it has one.
     pub template: Option<ChatTemplate>,
+    /// How the model wants to be asked for a post.
+    pub prompt_style: PromptStyle,
 }
 
 /// Reads headers and tokenizer, picks the device, streams the weights to it, compiles, and tests it.
@@ -201,7 +206,15 @@ fn text(checkpoint: &Checkpoint, blueprint: &Blueprint) -> Result<Text> {
     let tokenizer = Tokenizer::open(&checkpoint.description, &checkpoint.companions)?;
     check_vocabulary(&tokenizer, blueprint)?;
     let template = ChatTemplate::open(&checkpoint.description, &checkpoint.companions)?;
-    Ok(Text { tokenizer, template })
+    let asked = match &checkpoint.description {
+        Description::Gguf(metadata) => metadata.get(PromptStyle::KEY),
+        Description::HuggingFace(_) => None,
+    };
+    let prompt_style = PromptStyle::from_metadata(match asked {
+        Some(Value::String(style)) => Some(style),
+        _ => None,
+    });
+    Ok(Text { tokenizer, template, prompt_style })
 }
 
 fn check_vocabulary(tokenizer: &Tokenizer, blueprint: &Blueprint) -> Result<(), ModelError> {
