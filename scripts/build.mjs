@@ -34,7 +34,7 @@ export async function buildWasm() {
   say("wasm-opt");
   const wasm = join(WASM_OUT, "kinglet_bg.wasm");
   const optimise = join(ROOT, "node_modules", "binaryen", "bin", "wasm-opt");
-  await run(process.execPath, [optimise, "-O3", "--all-features", "--strip-debug", "--strip-producers", wasm, "-o", wasm]);
+  await run(process.execPath, [optimise, "-O3", "--strip-debug", "--strip-producers", wasm, "-o", wasm]);
   await writeFile(stamp, hash);
 }
 

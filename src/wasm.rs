@@ -7,7 +7,7 @@ mod host;
 mod plain;
 
 use crate::{
-    compose::{Brief, Composer},
+    compose::{Brief, Composer, Composition},
     engine::{Engine, EngineOptions, GenerateRequest, Generation},
 };
 use plain::{AskedGeneration, Info, LoadOptions, busy, event, give, parse, thrown};
@@ -57,6 +57,8 @@ extern "C" {
 const COUNT: u32 = 8;
 /// Positions a draft may have, prompt included.
 const CONTEXT: u32 = 1024;
+/// Most bytes of all caches together.
+const MAX_CACHE_BYTES: u64 = 256 << 20;
 
 /// A loaded model.
 #[wasm_bindgen]
@@ -73,7 +75,13 @@ pub async fn load(files: Files, options: JsValue, host: JsHost) -> Result<Kingle
     std::panic::set_hook(Box::new(|panic| web_sys::console::error_1(&panic.to_string().into())));
     let LoadOptions { device } = parse(options)?;
     let files = host::model_files(&files)?;
-    let options = EngineOptions { device: device.into(), count: COUNT, context: CONTEXT, host: host::core_host(host) };
+    let options = EngineOptions {
+        device: device.into(),
+        count: COUNT,
+        context: CONTEXT,
+        max_cache_bytes: MAX_CACHE_BYTES,
+        host: host::core_host(host),
+    };
     let engine = Engine::open(files, options).await.map_err(thrown)?;
     Ok(Kinglet { engine: Rc::new(RefCell::new(engine)) })
 }
@@ -125,7 +133,7 @@ pub struct Work {
 enum Step {
     ToCompose(Brief),
     ToGenerate(GenerateRequest),
-    Composing(Composer),
+    Composing(Composition),
     Generating(Generation),
 }
 
@@ -151,7 +159,7 @@ impl Work {
             *step = begun;
         }
         match &mut *step {
-            Step::Composing(composer) => event(composer.next(&mut engine).await),
+            Step::Composing(composition) => event(composition.next(&mut engine).await),
             Step::Generating(generation) => event(generation.next(&mut engine).await),
             _ => Ok(JsValue::UNDEFINED),
         }

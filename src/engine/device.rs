@@ -3,7 +3,7 @@
 use super::{DeviceChoice, Host};
 use crate::{
     gpu::{Gpu, GpuOptions},
-    plan::{DeviceInfo, MachineError},
+    plan::{DeviceInfo, Machine, MachineError},
 };
 
 /// The device that runs, and why it was chosen.
@@ -24,8 +24,12 @@ impl DeviceReport {
 
 /// Opens a GPU that the choice allows, and says why it is taken.
 pub(super) async fn gpu(choice: DeviceChoice, host: &Host) -> Result<(Gpu, String), MachineError> {
-    let software = choice == DeviceChoice::Gpu;
-    let gpu = Gpu::open(GpuOptions { adapter: host.adapter.clone(), software, variant: None, pause: host.gpu_pause.clone() }).await?;
+    let gpu = Gpu::open(GpuOptions { adapter: host.adapter.clone(), pause: host.gpu_pause.clone(), ..GpuOptions::default() }).await?;
+    let info = gpu.device();
+    if choice == DeviceChoice::Auto && info.software {
+        let reason = format!("{} computes in software, where the processor alone is faster", info.adapter);
+        return Err(MachineError::NoDevice { reason });
+    }
     let reason = match choice {
         DeviceChoice::Auto => "it computes this model correctly, as the self-test showed",
         _ => "a GPU was asked for, and it passed the self-test",

@@ -15,7 +15,7 @@ use crate::{
     compose::PromptStyle,
     cpu::Cpu,
     model::{
-        ModelError,
+        ModelConfig, ModelError,
         arch::{self, Blueprint},
         self_test, weights,
     },
@@ -83,13 +83,25 @@ pub struct EngineOptions {
     pub count: u32,
     /// Positions a draft may have, prompt included.
     pub context: u32,
+    /// Most bytes that the caches of all drafts may take: a large model gets fewer positions, though never less than 256.
+    pub max_cache_bytes: u64,
     /// What the host lends.
     pub host: Host,
 }
 
 impl Default for EngineOptions {
     fn default() -> EngineOptions {
-        EngineOptions { device: DeviceChoice::Auto, count: 1, context: 1024, host: Host::default() }
+        EngineOptions { device: DeviceChoice::Auto, count: 1, context: 1024, max_cache_bytes: u64::MAX, host: Host::default() }
+    }
+}
+
+impl EngineOptions {
+    /// Positions that fit the bytes allowed for caches.
+    fn context_for(&self, config: &ModelConfig) -> u32 {
+        let width = u64::from(config.num_key_value_heads) * u64::from(config.head_dim);
+        let position_bytes = u64::from(self.count) * u64::from(config.num_hidden_layers) * 2 * 4 * width;
+        let fitting = (self.max_cache_bytes / position_bytes.max(1)).clamp(256, u64::from(u32::MAX));
+        self.context.min(fitting as u32)
     }
 }
 
@@ -266,7 +278,7 @@ impl Loader<'_> {
         self.options.host.tell(Stage::Compile, 0, 1);
         let options = SessionOptions {
             count: self.options.count,
-            context: self.options.context,
+            context: self.options.context_for(&self.blueprint.config),
             chunk: if machine.device().software { 32 } else { 64 },
             clock: self.options.host.clock.clone(),
         };

@@ -1,7 +1,7 @@
 //! Options → an opened device: which adapter, what it is called, and where its errors go.
 //!
 //! Only WebGPU's default limits are asked for, natively too, so that what runs here runs in every browser. A device reports errors long
-//! after the call that caused them; they gather in [`Faults`] and surface at the next call that can fail.
+//! after the call that caused them; they gather in `Faults` and surface at the next call that can fail.
 
 use super::readback::Pause;
 use crate::plan::{DeviceInfo, MachineError};

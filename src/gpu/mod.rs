@@ -1,7 +1,7 @@
 //! WebGPU as a [`Machine`]: each `Op` as dispatches that are built once per plan and replayed.
 //!
 //! Nothing here knows models or tokens. After `compile` only command encoders are made. Errors of the device arrive late, in
-//! [`device::Faults`], and every call that can fail reports them.
+//! `device::Faults`, and every call that can fail reports them.
 
 mod device;
 mod ops;
@@ -94,6 +94,11 @@ impl Gpu {
     /// The kernels that one replay of a plan runs, in order.
     pub fn kernels(&self, plan: PlanId) -> Vec<&'static str> {
         self.programs[plan.0].dispatches.iter().map(replay::Dispatch::kernel).collect()
+    }
+
+    /// Gives the device up, as a driver may at any time; whatever is awaited from then on fails with [`MachineError::Lost`].
+    pub fn destroy(&self) {
+        self.waiter.device.destroy();
     }
 
     fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {

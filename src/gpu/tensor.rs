@@ -1,7 +1,7 @@
 //! Matrices, shared state and activations as device buffers.
 //!
 //! Every allocation is checked against the device's limits at once; what only the device can know (is there memory?) comes back later
-//! and is awaited in [`Allocator::settle`].
+//! and is awaited in `Allocator::settle`.
 
 use super::device::Faults;
 use crate::LocalFuture;

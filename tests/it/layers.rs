@@ -22,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 ];
 
 /// The only files that may ask which target they are compiled for.
-const TARGET_FILES: [&str; 4] = ["lib.rs", "source/mod.rs", "gpu/device.rs", "gpu/readback.rs"];
+const TARGET_FILES: [&str; 6] = ["lib.rs", "source/mod.rs", "source/index.rs", "gpu/mod.rs", "gpu/device.rs", "gpu/readback.rs"];
 
 /// Names of architectures belong into `model/arch`.
 const ARCHITECTURES: [&str; 5] = ["llama", "mistral", "qwen", "gemma", "gpt2"];
@@ -112,8 +112,11 @@ fn only_the_listed_files_ask_for_the_target() {
 #[test]
 fn javascript_is_spoken_in_one_module() {
     for (path, text) in source_files() {
-        let speaks = code(&text).any(|line| line.contains("wasm_bindgen") || line.contains("js_sys"));
-        assert!(!speaks || path.starts_with("wasm.rs") || path.starts_with("wasm"), "{} speaks JavaScript", path.display());
+        let exports = code(&text).any(|line| line.contains("wasm_bindgen"));
+        assert!(!exports || path.starts_with("wasm.rs") || path.starts_with("wasm"), "{} exports to JavaScript", path.display());
+        // Browsers tell an adapter's vendor in a field that wgpu leaves out.
+        let reads = code(&text).any(|line| line.contains("js_sys"));
+        assert!(!reads || path.starts_with("wasm.rs") || path.starts_with("gpu/device.rs"), "{} reads JavaScript", path.display());
     }
 }
 
@@ -125,7 +128,9 @@ fn architectures_are_named_in_one_place() {
         }
         for line in code(&text) {
             let lower = line.to_lowercase();
-            let named = ARCHITECTURES.iter().find(|name| lower.contains(*name) && !lower.contains("llama3"));
+            // A scaling rule and a tool carry an architecture's name without being one.
+            let bare = lower.replace("llama3", "").replace("llama-gguf-split", "");
+            let named = ARCHITECTURES.iter().find(|name| bare.contains(*name));
             assert!(named.is_none(), "{}: {line}", path.display());
         }
     }

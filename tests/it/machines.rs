@@ -93,7 +93,7 @@ pub const GREEDY: Sampling = Sampling {
 /// A device for tests: any adapter, unless the environment names one. None if there is none and none is required.
 pub fn open(variant: Option<Variant>) -> Option<Gpu> {
     let adapter = std::env::var("WGPU_ADAPTER_NAME").ok();
-    match block_on(Gpu::open(GpuOptions { adapter, variant, software: true, ..GpuOptions::default() })) {
+    match block_on(Gpu::open(GpuOptions { adapter, variant, ..GpuOptions::default() })) {
         Ok(gpu) => Some(gpu),
         Err(error) => {
             assert!(std::env::var("REQUIRE_GPU").is_err(), "REQUIRE_GPU is set, but: {error}");

@@ -23,128 +23,146 @@ export interface Listener {
 /** The handshake is one message from a script of a few kilobytes; a page that has not got it by then never will. */
 const HANDSHAKE_MS = 30_000;
 
-/** A loaded model in a worker. */
-export interface Connection {
-  /** The model and its device; changes only if a crashed worker had to be replaced. */
-  info(): ModelInfo;
-  /** Queues work. The returned function cancels it. */
-  run(work: Work, listener: Listener): () => void;
-  /** Ends the worker; everything under way fails with `error`. */
-  close(error: KingletError): void;
-  /** Why nothing can be asked any more, if so. */
-  closed(): KingletError | undefined;
-}
-
 /** Starts a worker and loads the model into it. */
 export async function connect(options: ConnectionOptions): Promise<Connection> {
   const { signal } = options;
   if (signal?.aborted) throw abortedBy(signal);
-  const listeners = new Map<number, Listener>();
-  let nextId = 1;
-  let worker: Worker | undefined;
-  let closed: KingletError | undefined;
-  let loaded: ModelInfo | undefined;
-  let rejectLoading: (error: KingletError) => void = () => {};
+  const connection = new Connection(options);
+  signal?.addEventListener("abort", () => connection.close(abortedBy(signal)), { once: true });
+  await connection.opened();
+  return connection;
+}
 
-  const failAll = (error: KingletError) => {
-    const failing = [...listeners.values()];
-    listeners.clear();
-    rejectLoading(error);
-    for (const listener of failing) listener.fail(error);
-  };
-  const stop = (error: KingletError) => {
-    worker?.terminate();
-    worker = undefined;
-    failAll(error);
-  };
-  const post = (request: Request) => worker?.postMessage(request);
-  const load = () =>
-    new Promise<ModelInfo>((resolve, reject) => {
-      rejectLoading = reject;
-      const started = startWorker(options.worker);
-      worker = started;
-      const timer = setTimeout(() => stop(noAnswer()), HANDSHAKE_MS);
-      started.onerror = (event) => {
-        clearTimeout(timer);
+/** A loaded model in a worker. */
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #listeners = new Map<number, Listener>();
+  #nextId = 1;
+  #worker: Worker | undefined;
+  #loading: Promise<ModelInfo>;
+  #rejectLoading: (error: KingletError) => void = () => {};
+  #handshake: ReturnType<typeof setTimeout> | undefined;
+  #loaded: ModelInfo | undefined;
+  #closed: KingletError | undefined;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.#loading = this.#load();
+  }
+
+  /** Resolves once the model is loaded. */
+  async opened(): Promise<void> {
+    await this.#loading;
+  }
+
+  /** The model and its device; changes only if a crashed worker had to be replaced. */
+  get info(): ModelInfo {
+    if (!this.#loaded) throw new KingletError("crashed", "no model is loaded");
+    return this.#loaded;
+  }
+
+  /** Why nothing can be asked any more, if so. */
+  get closed(): KingletError | undefined {
+    return this.#closed;
+  }
+
+  /** Queues work. The returned function cancels it. */
+  run(work: Work, listener: Listener): () => void {
+    const id = this.#nextId++;
+    this.#listeners.set(id, listener);
+    if (!this.#worker) this.#loading = this.#load();
+    this.#loading.then(
+      () => this.#listeners.has(id) && this.#post({ type: "work", id, work }),
+      () => {}, // `#stop` has told the listener.
+    );
+    return () => this.#post({ type: "cancel", id });
+  }
+
+  /** Ends the worker; everything under way fails with `error`. */
+  close(error: KingletError): void {
+    if (this.#closed) return;
+    this.#closed = error;
+    this.#stop(error);
+  }
+
+  #load(): Promise<ModelInfo> {
+    const loading = new Promise<ModelInfo>((resolve, reject) => {
+      this.#rejectLoading = reject;
+      const worker = startWorker(this.#options.worker);
+      this.#worker = worker;
+      this.#handshake = setTimeout(() => this.#stop(noAnswer()), HANDSHAKE_MS);
+      worker.onerror = (event) => {
         event.preventDefault?.();
-        stop(event.message ? new KingletError("crashed", crashMessage(event.message)) : noAnswer());
+        this.#stop(event.message ? crashed(event.message) : noAnswer());
       };
-      started.onmessageerror = () => stop(new KingletError("crashed", crashMessage("a message could not be read")));
-      started.onmessage = ({ data }: MessageEvent<Reply>) => {
-        if (worker !== started) return;
+      worker.onmessageerror = () => this.#stop(crashed("a message could not be read"));
+      worker.onmessage = ({ data }: MessageEvent<Reply>) => {
+        if (this.#worker !== worker) return;
         if (data.type === "hello") {
-          clearTimeout(timer);
-          wasmForWorker(options.wasm).then(
-            (wasm) => started.postMessage(loadRequest(wasm, options)),
-            (error: unknown) => stop(new KingletError("wasm-failed", `the wasm could not be provided: ${String(error)}`, { cause: error })),
-          );
+          clearTimeout(this.#handshake);
+          void this.#askToLoad(worker);
         } else if (data.type === "ready") {
+          this.#loaded = data.info;
           resolve(data.info);
         } else {
-          receive(data);
+          this.#receive(data);
         }
       };
     });
-  const receive = (reply: Exclude<Reply, { type: "hello" | "ready" }>) => {
+    loading.catch(() => {}); // Whoever waits for it hears of it.
+    return loading;
+  }
+
+  async #askToLoad(worker: Worker): Promise<void> {
+    const { model, device, exact } = this.#options;
+    try {
+      const request: LoadRequest = { type: "load", wasm: await wasmForWorker(this.#options.wasm), model, device, exact };
+      worker.postMessage(request);
+    } catch (cause) {
+      this.#stop(new KingletError("wasm-failed", `the wasm could not be provided: ${String(cause)}; check the option \`wasm\``, { cause }));
+    }
+  }
+
+  #receive(reply: Exclude<Reply, { type: "hello" | "ready" }>): void {
     switch (reply.type) {
       case "progress":
-        return options.onProgress(reply.progress);
+        return this.#options.onProgress(reply.progress);
       case "event":
-        return listeners.get(reply.id)?.event(reply.event);
-      case "end": {
-        const listener = listeners.get(reply.id);
-        listeners.delete(reply.id);
-        return listener?.end(reply.stats);
-      }
+        return this.#listeners.get(reply.id)?.event(reply.event);
+      case "end":
+        return this.#take(reply.id)?.end(reply.stats);
       case "error": {
-        const error = fromFailure(reply.failure);
-        const fatal = reply.id === undefined || error.code === "crashed" || error.code === "device-lost";
-        if (fatal) return stop(error);
-        const listener = listeners.get(reply.id ?? 0);
-        listeners.delete(reply.id ?? 0);
-        return listener?.fail(error);
+        const { id, failure } = reply;
+        const fatal = id === undefined || failure.code === "crashed" || failure.code === "device-lost";
+        const error = failure.code === "crashed" ? crashed(failure.message) : fromFailure(failure);
+        return fatal ? this.#stop(error) : this.#take(id)?.fail(error);
       }
       case "crash":
-        return stop(new KingletError("crashed", crashMessage(reply.message)));
+        return this.#stop(crashed(reply.message));
       default:
         reply satisfies never;
     }
-  };
-  const close = (error: KingletError) => {
-    if (closed) return;
-    closed = error;
-    stop(error);
-  };
+  }
 
-  signal?.addEventListener("abort", () => close(abortedBy(signal)), { once: true });
-  let info = load();
-  loaded = await info;
+  #take(id: number): Listener | undefined {
+    const listener = this.#listeners.get(id);
+    this.#listeners.delete(id);
+    return listener;
+  }
 
-  return {
-    info: () => loaded as ModelInfo,
-    run(work, listener) {
-      const id = nextId++;
-      listeners.set(id, listener);
-      if (!worker) {
-        info = load();
-        info.then(
-          (fresh) => (loaded = fresh),
-          () => {},
-        );
-      }
-      info.then(
-        () => listeners.has(id) && post({ type: "work", id, work }),
-        () => {}, // `failAll` has told the listener.
-      );
-      return () => post({ type: "cancel", id });
-    },
-    close,
-    closed: () => closed,
-  };
-}
+  #post(request: Request): void {
+    this.#worker?.postMessage(request);
+  }
 
-function loadRequest(wasm: LoadRequest["wasm"], { model, device, exact }: ConnectionOptions): LoadRequest {
-  return { type: "load", wasm, model, device, exact };
+  #stop(error: KingletError): void {
+    clearTimeout(this.#handshake);
+    this.#worker?.terminate();
+    this.#worker = undefined;
+    this.#rejectLoading(error);
+    const failing = [...this.#listeners.values()];
+    this.#listeners.clear();
+    for (const listener of failing) listener.fail(error);
+  }
 }
 
 function noAnswer(): KingletError {
@@ -155,6 +173,6 @@ function noAnswer(): KingletError {
   );
 }
 
-function crashMessage(reason: string): string {
-  return `the worker stopped unexpectedly (${reason}); try again, and it will be started anew`;
+function crashed(reason: string): KingletError {
+  return new KingletError("crashed", `the worker stopped unexpectedly (${reason}); try again, and it will be started anew`);
 }

@@ -25,7 +25,7 @@ export function runComposition(connection: Connection, brief: Brief, signal: Abo
     if (signal) fail(abortedBy(signal));
   };
   const settled = () => signal?.removeEventListener("abort", abort);
-  const refused = connection.closed() ?? (signal?.aborted ? abortedBy(signal) : undefined);
+  const refused = connection.closed ?? (signal?.aborted ? abortedBy(signal) : undefined);
   if (refused) {
     fail(refused);
     return composition;

@@ -37,12 +37,12 @@ export interface Engine extends AsyncDisposable {
  */
 export async function createEngine(options: LoadOptions = {}): Promise<Engine> {
   const connection = await open(options);
-  let stats: EngineStats = { ttftMs: 0, prefillTokensPerSecond: 0, decodeTokensPerSecond: 0, deviceBytes: connection.info().bytes, wasmBytes: 0 };
+  let stats: EngineStats = { ttftMs: 0, prefillTokensPerSecond: 0, decodeTokensPerSecond: 0, deviceBytes: connection.info.bytes, wasmBytes: 0 };
   const dispose = async () => connection.close(new KingletError("disposed", "this engine was disposed; create another one"));
 
   return {
     get info() {
-      return connection.info();
+      return connection.info;
     },
     get stats() {
       return stats;
@@ -64,7 +64,7 @@ function generate(connection: Connection, request: GenerateOptions, onStats: (st
   const settled = () => signal?.removeEventListener("abort", abort);
   try {
     const generation = toGeneration(request, randomSeed);
-    const refused = connection.closed() ?? (signal?.aborted ? abortedBy(signal) : undefined);
+    const refused = connection.closed ?? (signal?.aborted ? abortedBy(signal) : undefined);
     if (refused) throw refused;
     signal?.addEventListener("abort", abort, { once: true });
     cancel = connection.run(

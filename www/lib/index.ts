@@ -84,7 +84,7 @@ export async function createComposer(options: LoadOptions = {}): Promise<Compose
   const dispose = async () => connection.close(new KingletError("disposed", "this composer was disposed; create another one"));
   return {
     get info() {
-      return { ...connection.info(), seed: fromSeed(seed) };
+      return { ...connection.info, seed: fromSeed(seed) };
     },
     compose,
     rewrite: unsupported("rewrite"),

@@ -221,5 +221,5 @@ async function writeEntry(folder: FileSystemDirectoryHandle, key: string, entry:
 }
 
 function failed(url: string, reason: string, cause?: unknown): KingletError {
-  return new KingletError("download-failed", `${url} could not be downloaded: ${reason}; check the connection and try again`, { cause });
+  return new KingletError("download-failed", `the file at ${url} could not be downloaded: ${reason}; check the connection and try again`, { cause });
 }

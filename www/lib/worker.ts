@@ -68,7 +68,7 @@ async function initialise(wasm: LoadRequest["wasm"]): Promise<WebAssembly.Memory
     const source = typeof wasm === "string" ? await fetchWasm(wasm) : wasm;
     return (await init({ module_or_path: source })).memory;
   } catch (cause) {
-    const where = typeof wasm === "string" ? wasm : "the given wasm";
+    const where = typeof wasm === "string" ? `the wasm at ${wasm}` : "the given wasm";
     throw new KingletError(
       "wasm-failed",
       `${where} could not be started: ${String(cause)}; check that it is served, that the Content-Security-Policy has 'wasm-unsafe-eval', ` +
