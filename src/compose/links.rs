@@ -1,8 +1,8 @@
 //! Where the links are in a text, by the rules X publishes, so that a count made here is X's count.
 //!
 //! A link is a scheme and a domain, or a bare domain under a known top-level domain ("README.md" is one), then a port, a path and a
-//! query. Works on UTF-16, as the rules are written for. The surprises: almost any character may be in a domain; a bare domain is cut
-//! to its Latin part; without a path its query is not part of it; a t.co link ends with its slug. Every scan is linear in the text.
+//! query. Works on UTF-16, as the rules do. The surprises: almost any character may be in a domain; a bare domain is cut to its Latin
+//! part; without a path its query is not part of it; a t.co link ends with its slug. Every scan is linear in the text.
 
 use super::characters::{ascii, is_accented_latin, is_invalid, is_marker, is_space_unit, is_word_unit};
 use super::punycode::ascii_label_size;
@@ -24,11 +24,11 @@ pub(super) struct Link {
     pub units: usize,
 }
 
-/// The longest link X makes, with its scheme, and the longest slug after t.co.
+/// The longest link X makes, with its scheme.
 const MAX_LINK_UNITS: usize = 4096;
 const MAX_TCO_SLUG: usize = 40;
 
-/// What one attempt found; all are positions in the text.
+/// What one attempt found, as positions.
 struct Match {
     start: usize,
     domain: std::ops::Range<usize>,
@@ -227,10 +227,8 @@ fn may_precede(unit: u16) -> bool {
 }
 
 fn is_domain_unit(unit: u16) -> bool {
-    !(b"!'#%&()*+,\\-./:;<=>?@[]^_{|}~$".contains(&ascii(unit)) && unit < 0x80 && unit != 0)
-        && !is_space_unit(unit)
-        && !is_invalid(unit)
-        && !is_marker(unit)
+    let is_mark = b"!'#%&()*+,\\-./:;<=>?@[]^_{|}~$".contains(&ascii(unit));
+    !(is_mark || is_space_unit(unit) || is_invalid(unit) || is_marker(unit))
 }
 
 /// Whether a whole label may stand right before a top-level domain.
@@ -240,12 +238,12 @@ fn is_domain_label(label: &[u16]) -> bool {
 
 fn in_query(unit: u16) -> bool {
     let b = ascii(unit);
-    b.is_ascii_alphanumeric() || (b != 0 && b"!?*'@();:&=+$/%#[]-_.,~|".contains(&b))
+    b.is_ascii_alphanumeric() || b"!?*'@();:&=+$/%#[]-_.,~|".contains(&b)
 }
 
 fn ends_query(unit: u16) -> bool {
     let b = ascii(unit);
-    b.is_ascii_alphanumeric() || (b != 0 && b"-_&=#/".contains(&b))
+    b.is_ascii_alphanumeric() || b"-_&=#/".contains(&b)
 }
 
 /// The size of "http://" or "https://" in any case, else 0.
