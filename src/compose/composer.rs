@@ -7,7 +7,8 @@ use super::brief::Brief;
 use super::draft::{Action, DraftEvent, DraftState, StopReason, showable};
 use super::error::ComposeError;
 use super::guard::DraftGuard;
-use super::{MAX_RETAKES, prompt, vocabulary};
+use super::prompt::{self, PromptStyle};
+use super::{MAX_RETAKES, vocabulary};
 use crate::{
     Result,
     engine::Engine,
@@ -18,7 +19,9 @@ use std::collections::VecDeque;
 
 /// Tokens a prompt must leave for a draft, however short, and tokens a model's context must have for composing at all.
 const LEAST_ROOM: u32 = 24;
-const LEAST_CONTEXT: u32 = 96;
+const LEAST_CONTEXT: u32 = 48;
+/// A form of asking that leaves less of the brief than this gives way to a shorter form.
+const LEAST_BRIEF_BYTES: usize = 64;
 
 /// Starts compositions.
 pub struct Composer;
@@ -200,42 +203,64 @@ fn unfinished(index: u32, brief: &Brief, text: &str) -> DraftEvent {
     DraftEvent { valid: false, ..event }
 }
 
-/// The prompt, with as much of the brief as leaves room for a draft.
+/// How a brief is put, from the most explicit to what fits the smallest context.
+#[derive(Clone, Copy)]
+enum Form {
+    /// As the model wants to be asked.
+    Full,
+    /// The brief as the only message.
+    Bare,
+    /// The brief as a text to go on from.
+    Text,
+}
+
+/// The prompt, in the first form that leaves room for a draft and for enough of the brief.
 fn prompt_ids(engine: &Engine, brief: &Brief) -> Result<Vec<u32>> {
     let max_seq = engine.session.max_seq();
+    let too_short = ComposeError::Context { needed: LEAST_CONTEXT, found: max_seq };
     if max_seq < LEAST_CONTEXT {
-        return Err(ComposeError::Context { needed: LEAST_CONTEXT, found: max_seq }.into());
+        return Err(too_short.into());
     }
     let room = (brief.max_units() / 2 + LEAST_ROOM).min(max_seq / 2);
-    let budget = (max_seq - room) as usize;
-    // No tokenizer makes fewer than a token of sixteen bytes of text, as a rule; what is cut too long here is cut again below.
-    let mut max_bytes = budget * 16;
-    loop {
-        let text = prompt::shortened(&brief.brief, max_bytes);
-        let ids = encode(engine, brief, text)?;
-        if ids.len() <= budget {
+    for form in [Form::Full, Form::Bare, Form::Text] {
+        if let Some(ids) = fitting_ids(engine, brief, form, (max_seq - room) as usize)? {
             return Ok(ids);
         }
-        let smaller = text.len() * budget / ids.len() * 15 / 16;
-        if smaller == 0 || text.is_empty() {
-            return Err(ComposeError::Context { needed: ids.len() as u32 + room, found: max_seq }.into());
+    }
+    Err(too_short.into())
+}
+
+/// The prompt in one form, the brief shortened until it fits the budget of tokens.
+fn fitting_ids(engine: &Engine, brief: &Brief, form: Form, budget: usize) -> Result<Option<Vec<u32>>> {
+    // Few tokens stand for more than sixteen bytes; what is still too long is cut again below.
+    let mut text = prompt::shortened(&brief.brief, budget * 16);
+    loop {
+        let ids = encode(engine, brief, text, form)?;
+        if ids.len() <= budget && !ids.is_empty() {
+            return Ok(Some(ids));
         }
-        max_bytes = smaller;
+        let smaller = text.len() * budget / ids.len().max(1) * 15 / 16;
+        let least = if matches!(form, Form::Text) { 1 } else { LEAST_BRIEF_BYTES.min(brief.brief.len()) };
+        if smaller < least || smaller >= text.len() {
+            return Ok(None);
+        }
+        text = prompt::shortened(text, smaller);
     }
 }
 
 /// Ids of the prompt: what the writer typed never becomes a control token.
-fn encode(engine: &Engine, brief: &Brief, text: &str) -> Result<Vec<u32>> {
-    let Some(template) = &engine.template else {
-        let ids = engine.tokenizer.encode_plain(&prompt::plain_text(brief, text));
-        return Ok(engine.tokenizer.bos().into_iter().chain(ids).collect());
+fn encode(engine: &Engine, brief: &Brief, text: &str, form: Form) -> Result<Vec<u32>> {
+    let tokenizer = &engine.tokenizer;
+    let plain = |text: &str| tokenizer.bos().into_iter().chain(tokenizer.encode_plain(text)).collect();
+    let Some(template) = engine.template.as_ref().filter(|_| !matches!(form, Form::Text)) else {
+        return Ok(plain(&if matches!(form, Form::Full) { prompt::plain_text(brief, text) } else { text.to_string() }));
     };
-    let (messages, variables) = prompt::messages(brief, text, engine.prompt_style);
-    let rendered = template.encode(&engine.tokenizer, &messages, &variables);
-    // Some templates refuse a system message.
-    let rendered = rendered.or_else(|error| match messages.len() {
+    let style = if matches!(form, Form::Full) { engine.prompt_style } else { PromptStyle::Brief };
+    let (messages, variables) = prompt::messages(brief, text, style);
+    let rendered = template.encode(tokenizer, &messages, &variables).or_else(|error| match messages.len() {
         1 => Err(error),
-        _ => template.encode(&engine.tokenizer, &prompt::single_message(brief, text), &variables),
+        // Some templates refuse a system message.
+        _ => template.encode(tokenizer, &prompt::single_message(brief, text), &variables),
     });
     Ok(rendered?.1)
 }

@@ -58,6 +58,11 @@ pub(super) fn has_emoji_form(c: char) -> bool {
     contains(EMOJI_PRESENTATION, c) || contains(EMOJI_TEXT, c) || is_keycap_base(c)
 }
 
+/// Whether a character is shown as an emoji only before U+FE0F; behind any other the selector is only weight.
+pub(super) fn is_text_by_default(c: char) -> bool {
+    contains(EMOJI_TEXT, c) || is_keycap_base(c)
+}
+
 /// Whether a character is a skin tone.
 pub(super) fn is_skin(c: char) -> bool {
     ('\u{1F3FB}'..='\u{1F3FF}').contains(&c)
@@ -94,10 +99,10 @@ fn profession(chars: &[char]) -> Option<usize> {
 
 /// A person with a gender sign.
 fn gendered(chars: &[char]) -> Option<usize> {
-    let (table, joiner) = match chars.get(1)? {
-        &ZWJ => (TAKES_GENDER, 1),
-        &VS16 => (TAKES_STYLED_GENDER, 2),
-        &s if is_skin(s) => (TAKES_SKIN_AND_GENDER, 2),
+    let (table, joiner) = match *chars.get(1)? {
+        ZWJ => (TAKES_GENDER, 1),
+        VS16 => (TAKES_STYLED_GENDER, 2),
+        s if is_skin(s) => (TAKES_SKIN_AND_GENDER, 2),
         _ => return None,
     };
     let signed = has(chars, joiner, &[ZWJ, '♀', VS16]) || has(chars, joiner, &[ZWJ, '♂', VS16]);

@@ -1,10 +1,10 @@
 //! Where the links are in a text, by the rules X publishes, so that a count made here is X's count.
 //!
 //! A link is a scheme and a domain, or a bare domain under a known top-level domain ("README.md" is one), then a port, a path and a
-//! query. Works on UTF-16, as the rules are written for. The surprises: almost any character may be in a domain; a bare domain is cut
-//! to its Latin part; without a path its query is not part of it; a t.co link ends with its slug. Every scan is linear in the text.
+//! query. Works on UTF-16, as the rules do. The surprises: almost any character may be in a domain; a bare domain is cut to its Latin
+//! part; without a path its query is not part of it; a t.co link ends with its slug. Every scan is linear in the text.
 
-use super::characters::is_space_unit;
+use super::characters::{ascii, is_accented_latin, is_invalid, is_marker, is_space_unit, is_word_unit};
 use super::punycode::ascii_label_size;
 use super::tlds::leading_tld;
 
@@ -24,11 +24,11 @@ pub(super) struct Link {
     pub units: usize,
 }
 
-/// The longest link X makes, with its scheme, and the longest slug after t.co.
+/// The longest link X makes, with its scheme.
 const MAX_LINK_UNITS: usize = 4096;
 const MAX_TCO_SLUG: usize = 40;
 
-/// What one attempt found; all are positions in the text.
+/// What one attempt found, as positions.
 struct Match {
     start: usize,
     domain: std::ops::Range<usize>,
@@ -220,19 +220,6 @@ impl Scan<'_> {
     }
 }
 
-/// A unit as a byte for comparing with ASCII; NUL, which no rule names, for everything else.
-fn ascii(unit: u16) -> u8 {
-    if unit < 0x80 { unit as u8 } else { 0 }
-}
-
-fn is_marker(unit: u16) -> bool {
-    matches!(unit, 0x061C | 0x200E | 0x200F | 0x202A..=0x202E | 0x2066..=0x2069)
-}
-
-fn is_invalid(unit: u16) -> bool {
-    matches!(unit, 0xFEFF | 0xFFFE | 0xFFFF)
-}
-
 /// Whether a link may start right after this unit.
 fn may_precede(unit: u16) -> bool {
     let b = ascii(unit);
@@ -240,10 +227,8 @@ fn may_precede(unit: u16) -> bool {
 }
 
 fn is_domain_unit(unit: u16) -> bool {
-    !(b"!'#%&()*+,\\-./:;<=>?@[]^_{|}~$".contains(&ascii(unit)) && unit < 0x80 && unit != 0)
-        && !is_space_unit(unit)
-        && !is_invalid(unit)
-        && !is_marker(unit)
+    let is_mark = b"!'#%&()*+,\\-./:;<=>?@[]^_{|}~$".contains(&ascii(unit));
+    !(is_mark || is_space_unit(unit) || is_invalid(unit) || is_marker(unit))
 }
 
 /// Whether a whole label may stand right before a top-level domain.
@@ -251,26 +236,14 @@ fn is_domain_label(label: &[u16]) -> bool {
     label.first().is_some_and(|&u| is_domain_unit(u)) && label.last().is_some_and(|&u| is_domain_unit(u)) && !label.contains(&('_' as u16))
 }
 
-/// Latin letters beyond ASCII, as X lists them.
-fn is_accented_latin(unit: u16) -> bool {
-    matches!(unit,
-        0xC0..=0xD6 | 0xD8..=0xF6 | 0xF8..=0x24F | 0x253 | 0x254 | 0x256 | 0x257 | 0x259 | 0x25B | 0x263 | 0x268 | 0x26F | 0x272
-        | 0x289 | 0x28B | 0x2BB | 0x300..=0x36F | 0x1E00..=0x1EFF)
-}
-
-/// Letters and digits a path may hold.
-fn is_word_unit(unit: u16) -> bool {
-    ascii(unit).is_ascii_alphanumeric() || (0x400..=0x4FF).contains(&unit) || is_accented_latin(unit)
-}
-
 fn in_query(unit: u16) -> bool {
     let b = ascii(unit);
-    b.is_ascii_alphanumeric() || (b != 0 && b"!?*'@();:&=+$/%#[]-_.,~|".contains(&b))
+    b.is_ascii_alphanumeric() || b"!?*'@();:&=+$/%#[]-_.,~|".contains(&b)
 }
 
 fn ends_query(unit: u16) -> bool {
     let b = ascii(unit);
-    b.is_ascii_alphanumeric() || (b != 0 && b"-_&=#/".contains(&b))
+    b.is_ascii_alphanumeric() || b"-_&=#/".contains(&b)
 }
 
 /// The size of "http://" or "https://" in any case, else 0.

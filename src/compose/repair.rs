@@ -33,8 +33,7 @@ fn word_ends(text: &str, ending: Ending) -> Vec<usize> {
 /// Whether what stands before and after a position belongs to different words.
 fn can_cut(text: &str, end: usize) -> bool {
     let rest = &text[end..];
-    let marks =
-        rest.len() - rest.trim_start_matches(|c: char| matches!(c, ',' | ';' | ':' | '.' | '!' | '?' | '…' | ')' | '"' | '”' | '’')).len();
+    let marks = rest.len() - rest.trim_start_matches([',', ';', ':', '.', '!', '?', '…', ')', '"', '”', '’']).len();
     let spaced = rest[marks..].is_empty() || rest[marks..].starts_with(' ');
     let last = text[..end].chars().next_back();
     spaced || (last.is_some_and(is_unspaced) && rest.chars().next().is_some_and(is_unspaced))

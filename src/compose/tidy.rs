@@ -4,7 +4,7 @@
 //! that hold an emoji together. A first line that announces the post ("Here is a post:") goes, and so does Markdown's doubled asterisk.
 
 use super::characters::{is_hidden, is_meaningless};
-use super::emoji::{VS16, ZWJ, has_emoji_form, is_skin};
+use super::emoji::{VS16, ZWJ, has_emoji_form, is_skin, is_text_by_default};
 use unicode_normalization::UnicodeNormalization;
 
 /// The post in a model's raw text. As the raw text grows, so does this, but for a character that is still being put together.
@@ -53,7 +53,7 @@ fn without_announcement(raw: &str) -> &str {
 
 fn keeps(c: char, before: Option<char>, after: &[char]) -> bool {
     match c {
-        VS16 => before.is_some_and(has_emoji_form),
+        VS16 => before.is_some_and(is_text_by_default),
         ZWJ => {
             let joins = before.is_some_and(|b| b == VS16 || is_skin(b) || (has_emoji_form(b) && !b.is_ascii()));
             joins && after.first().is_some_and(|&a| has_emoji_form(a) && !a.is_ascii())
@@ -88,6 +88,7 @@ mod tests {
             ("👩\u{200d}🚒 ❤\u{fe0f} a\u{fe0f} 1\u{fe0f}\u{20e3}", "👩\u{200d}🚒 ❤\u{fe0f} a 1\u{fe0f}\u{20e3}"),
             ("👩\u{200d}", "👩"),
             ("👩\u{200d} x", "👩 x"),
+            ("🌙\u{fe0f} 🌙\u{fe0f}\u{fe0f}", "🌙 🌙"),
             ("f\u{200c}g \u{200d}", "fg"),
             ("Here is a post:\n\nWe **open** at 5 * 2.", "We open at 5 * 2."),
             ("Note: we open.", "Note: we open."),

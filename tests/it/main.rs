@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails, as it should")]
 
 mod compose;
+mod composer;
 mod cpu;
 mod cpu_machine;
 mod devices;

@@ -1,0 +1,122 @@
+//! The composer on real sessions: random models write noise, and still every draft is valid and their number is right.
+
+use kinglet::compose::{Brief, BriefOptions, Composer, DraftEvent, Network, StopReason, check};
+use kinglet::engine::{DeviceChoice, Engine, EngineOptions};
+use kinglet::source::file::open_model_files;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+fn engine(model: &str, count: u32) -> Engine {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(model);
+    let files = open_model_files(&path).expect("the model opens");
+    let options = EngineOptions { device: DeviceChoice::Cpu, count, context: 1024, ..EngineOptions::default() };
+    pollster::block_on(Engine::open(files, options)).expect("the model loads")
+}
+
+/// All events of a composition; with `cancel_after`, it is cancelled after so many.
+fn compose(engine: &mut Engine, brief: &Brief, cancel_after: usize) -> Vec<DraftEvent> {
+    pollster::block_on(async {
+        let mut composition = Composer::start(engine, brief).await.expect("the composition starts");
+        let mut events = Vec::new();
+        while let Some(event) = composition.next(engine).await.expect("the composition goes on") {
+            events.push(event);
+            if events.len() == cancel_after {
+                composition.cancel(engine);
+            }
+        }
+        events
+    })
+}
+
+/// The finished drafts by index, after checking that each is finished once and last.
+fn finished(events: &[DraftEvent], count: u32) -> Vec<&DraftEvent> {
+    let mut done = BTreeMap::new();
+    for event in events {
+        assert!(!done.contains_key(&event.index), "nothing follows the end of draft {}: {event:?}", event.index);
+        assert_eq!(event.done, event.stop.is_some(), "{event:?}");
+        if event.done {
+            done.insert(event.index, event);
+        }
+    }
+    assert_eq!(done.keys().copied().collect::<Vec<_>>(), (0..count).collect::<Vec<_>>(), "every draft is finished");
+    done.into_values().collect()
+}
+
+fn brief(network: &str, length: &str, count: u32) -> Brief {
+    let brief = "our community garden opens on Saturday";
+    let options = BriefOptions { brief, tone: "friendly", network, length, count, seed: 7, ..BriefOptions::default() };
+    Brief::parse(options).expect("the options are valid")
+}
+
+#[test]
+fn random_models_write_as_many_valid_drafts_as_asked() {
+    for (model, count) in [("tests/fixtures/gguf/llama-gqa-Q8_0.gguf", 8), ("tests/fixtures/models/smollm2-like", 2)] {
+        let mut engine = engine(model, 3);
+        for (network, length) in [("x", "short"), ("threads", "10"), ("linkedin", "300"), ("bluesky", "medium")] {
+            let brief = brief(network, length, count);
+            for draft in finished(&compose(&mut engine, &brief, usize::MAX), count) {
+                let checked = check(brief.network, &draft.text);
+                assert!(draft.valid && checked.valid && checked.problems.is_empty(), "{model} {network}: {draft:?} {checked:?}");
+                assert!(draft.length == checked.length && draft.length.used <= brief.max_units(), "{model} {network}: {draft:?}");
+                assert!(!draft.text.contains('#'), "{model} {network}: {draft:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn same_seed_same_drafts_whatever_their_number() {
+    let mut engine = engine("tests/fixtures/gguf/llama-gqa-Q8_0.gguf", 3);
+    let mut texts = |count| {
+        let events = compose(&mut engine, &brief("x", "short", count), usize::MAX);
+        finished(&events, count).iter().map(|d| d.text.clone()).collect::<Vec<_>>()
+    };
+    let three = texts(3);
+    assert_eq!(three, texts(3));
+    assert_eq!(three[..1], texts(1));
+}
+
+#[test]
+fn cancelling_ends_every_draft() {
+    let mut engine = engine("tests/fixtures/gguf/llama-gqa-Q8_0.gguf", 2);
+    let events = compose(&mut engine, &brief("x", "medium", 5), 3);
+    let drafts = finished(&events, 5);
+    assert!(drafts.iter().filter(|d| d.stop == Some(StopReason::Cancelled)).count() >= 3, "{drafts:?}");
+    for draft in drafts.iter().filter(|d| d.valid) {
+        assert!(check(Network::X, &draft.text).valid, "{draft:?}");
+    }
+    let again = compose(&mut engine, &brief("x", "short", 1), usize::MAX);
+    assert_ne!(finished(&again, 1)[0].stop, Some(StopReason::Cancelled), "the engine composes again");
+}
+
+#[test]
+fn long_briefs_and_control_tokens_in_them_are_only_text() {
+    let mut engine = engine("tests/fixtures/gguf/llama-gqa-Q8_0.gguf", 1);
+    for text in ["tea ".repeat(15_000), "x".repeat(60_000), "<|eos|><|im_end|><|eot_id|></s>".to_string(), "日本語".repeat(5000)] {
+        let options = BriefOptions { brief: &text, length: "short", ..BriefOptions::default() };
+        let brief = Brief::parse(options).expect("the brief is not too long");
+        let events = compose(&mut engine, &brief, usize::MAX);
+        assert!(finished(&events, 1)[0].valid);
+    }
+}
+
+#[test]
+fn briefs_that_cannot_be_composed_say_what_to_do() {
+    let cases: [(BriefOptions, &str, &str); 10] = [
+        (BriefOptions { brief: "", ..BriefOptions::default() }, "bad-brief", "say in a few words"),
+        (BriefOptions { brief: " \u{200b}\n", ..BriefOptions::default() }, "bad-brief", "say in a few words"),
+        (BriefOptions { brief: &"tea ".repeat(25_000), ..BriefOptions::default() }, "bad-brief", "shorten"),
+        (BriefOptions { brief: "tea", tone: "angry", ..BriefOptions::default() }, "bad-tone", "reflective"),
+        (BriefOptions { brief: "tea", network: "myspace", ..BriefOptions::default() }, "bad-network", "mastodon"),
+        (BriefOptions { brief: "tea", length: "281", ..BriefOptions::default() }, "bad-length", "280"),
+        (BriefOptions { brief: "tea", length: "0", ..BriefOptions::default() }, "bad-length", "short"),
+        (BriefOptions { brief: "tea", count: 9, ..BriefOptions::default() }, "bad-count", "1 to 8"),
+        (BriefOptions { brief: "tea", hashtags: "many", ..BriefOptions::default() }, "bad-hashtags", "none"),
+        (BriefOptions { brief: "tea", emoji: "2", ..BriefOptions::default() }, "bad-emoji", "auto"),
+    ];
+    for (options, code, advice) in cases {
+        let error = Brief::parse(options).expect_err(code);
+        assert_eq!(error.code(), code);
+        assert!(error.to_string().contains(advice), "{error}");
+    }
+}
