@@ -1,0 +1,184 @@
+"""Corpus -> one packed shard per group of documents, as uint16 token ids.
+
+    python data.py [--corpus DIR] [--out DIR] [--variants 8]
+
+Share-alike documents (licence begins CC-BY-SA) are left out, the slot grammar is thinned, the
+briefs of 5 % of the hand-written posts (by hash) are held out as validation. A shard holds
+    tokens [sum of lengths] u16    starts [documents + 1] i64    prompts [documents] u16
+where `prompts` counts the tokens up to and with <|out|>, on which the post phase takes no loss.
+"""
+import argparse
+import hashlib
+import io
+import json
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import zstandard
+
+from augment import roughen, vary
+from prompt import controls, load_tokenizer, prompt_ids
+
+HERE = Path(__file__).resolve().parent
+CORPUS = HERE.parents[2] / "shared" / "corpus"
+HELD_OUT_PER_MILLE = 50
+MAX_TOKENS = 256
+STOP = set("the a an and or of to in on for with at by from is are was were be it its this that we our you your i my "
+           "they their he she his her as not no so but if then than just very all more can will have has had do".split())
+
+
+def main():
+    args = arguments()
+    args.out.mkdir(parents=True, exist_ok=True)
+    tokenizer = load_tokenizer(args.tokenizer or args.corpus / "tokenizer-8k.json")
+    rng = random.Random(args.seed)
+    posts = hand_written(args.corpus)
+    train = [p for p in posts if not held_out(p["brief"])]
+    valid = [p for p in posts if held_out(p["brief"])]
+    groups = {
+        "valid": takes(valid),
+        "authored": [pair for _ in range(args.variants) for pair in takes(train, rng)],
+        "edits": [pair for _ in range(2) for pair in edits(args.corpus)],
+        "rough": [("fix" if rng.random() < 0.5 else "rewrite", tone, roughen(text, rng), text)
+                  for _, tone, _, text in takes(train)] + starts(takes(train), rng),
+        **corpus_groups(args.corpus, rng),
+    }
+    for name, pairs in groups.items():
+        count, size, text = pack(args.out / f"{name}.npz", tokenizer, pairs)
+        print(f"{name:14} {count:7} documents {size:9} tokens, {text:9} of them text")
+    (args.out / "valid-natural.json").write_text(json.dumps(natural_valid(args.corpus, rng)))
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--corpus", type=Path, default=CORPUS)
+    parser.add_argument("--tokenizer", type=Path, help="default: tokenizer-8k.json of the corpus")
+    parser.add_argument("--out", type=Path, default=HERE / "runs" / "data")
+    parser.add_argument("--variants", type=int, default=8, help="augmented copies of each hand-written post")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def hand_written(corpus: Path) -> list[dict]:
+    files = sorted((corpus / "authored").glob("posts-*.jsonl"))
+    return [json.loads(line) for f in files for line in f.open(encoding="utf-8") if line.strip()]
+
+
+def held_out(brief: str) -> bool:
+    digest = hashlib.sha256(brief.strip().lower().encode()).digest()
+    return int.from_bytes(digest[:4], "big") % 1000 < HELD_OUT_PER_MILLE
+
+
+def takes(posts: list[dict], rng: random.Random | None = None) -> list[tuple]:
+    """(task, tone, what was typed, text) for each take; with `rng` an augmented copy."""
+    out = []
+    for post in posts:
+        for take in post["takes"]:
+            pair = vary(post["brief"], take["text"], rng) if rng else (post["brief"], take["text"])
+            out.append(("post", take["tone"], *pair))
+    return out
+
+
+def starts(pairs: list[tuple], rng: random.Random) -> list[tuple]:
+    """Every third post, cut at a space in its first half: the rest is the continuation."""
+    out = []
+    for _, tone, _, text in pairs:
+        words = text.split(" ")
+        if len(words) > 7 and rng.random() < 0.33:
+            cut = rng.randint(2, len(words) // 2)
+            out.append(("continue", tone, " ".join(words[:cut]), " ".join(words[cut:])))
+    return out
+
+
+def edits(corpus: Path) -> list[tuple]:
+    out = []
+    for line in (corpus / "authored" / "edits.jsonl").open(encoding="utf-8"):
+        d = json.loads(line)
+        tone = d["task"] if d["task"] in ("friendly", "formal", "witty") else "neutral"
+        out.append(("rewrite" if tone != "neutral" else d["task"], tone, d["input"], d["text"]))
+    for line in (corpus / "authored" / "continue.jsonl").open(encoding="utf-8"):
+        d = json.loads(line)
+        out.append(("continue", "neutral", d["start"], d["text"]))
+    return out
+
+
+def corpus_groups(corpus: Path, rng: random.Random) -> dict[str, list[tuple]]:
+    groups = {name: [] for name in ("natural", "grammar", "natural-edits", "chat", "prose")}
+    for task in ("post", "rewrite", "continue", "shorten", "chat", "prose"):
+        for d in documents(corpus / f"corpus-{task}-train.jsonl.zst"):
+            made = d["source"].startswith("authored")
+            group = {"post": "natural", "chat": "chat", "prose": "prose"}.get(task, "natural-edits")
+            group = ("grammar" if task == "post" else None) if made else group
+            if group is None or d["task"] == "simplify" or not kept(d, group, rng):
+                continue
+            tone = tone_of(d) if group != "natural" else None  # so that film talk does not pass for neutral posts
+            typed = brief_of(d, rng) if task == "post" else d.get("input", "")
+            groups[group].append((task, tone, typed, d["text"]))
+    return groups
+
+
+def tone_of(d: dict) -> str:
+    tone = (d.get("brief") or {}).get("tone", "neutral")
+    return "friendly" if tone == "question" else tone
+
+
+def kept(d: dict, group: str, rng: random.Random) -> bool:
+    """Thinning: the grammar to a tenth, article sentences to a quarter, chat to a sixth."""
+    if d["licence"].startswith("CC-BY-SA"):
+        return False
+    if group == "natural":
+        share = 0.25 if d["register"] == "article" else 1
+    else:
+        share = {"grammar": 0.1, "chat": 0.16, "prose": 0.3}.get(group, 0.35)
+    return rng.random() < share
+
+
+def documents(path: Path):
+    with path.open("rb") as f:
+        for line in io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(f), encoding="utf-8"):
+            yield json.loads(line)
+
+
+def brief_of(d: dict, rng: random.Random) -> str:
+    """What somebody might have typed to get this text: its topic, its keywords, or words out of it."""
+    b = d.get("brief") or {}
+    words = list(dict.fromkeys(w for w in re.findall(r"[A-Za-z0-9'-]+", d["text"]) if w.lower() not in STOP and len(w) > 2))
+    given = ([b["topic"]] if "topic" in b else []) + b.get("keywords", [])
+    if words and (not given or rng.random() < 0.5):
+        picked = set(rng.sample(words, min(len(words), rng.randint(2, 6))))
+        given = [w for w in words if w in picked]
+    typed = rng.choice([", ", ", ", " ", " and "]).join(given or [d["text"].split(" ")[0]])
+    return typed if rng.random() < 0.4 else typed.lower()
+
+
+def natural_valid(corpus: Path, rng: random.Random) -> list[tuple]:
+    """400 natural validation posts as (task, no tone, brief, text), for bits per byte outside the hand-written style."""
+    rows = [d for d in documents(corpus / "corpus-post-valid.jsonl.zst")
+            if not d["source"].startswith("authored") and not d["licence"].startswith("CC-BY-SA")]
+    return [("post", None, brief_of(d, rng), d["text"]) for d in rng.sample(rows, 400)]
+
+
+def pack(path: Path, tokenizer, pairs: list[tuple]) -> tuple[int, int, int]:
+    """Writes a shard; documents, tokens, tokens of text."""
+    tokens, lengths, prompts = [], [], []
+    eos = tokenizer.token_to_id("<|eos|>")
+    texts = tokenizer.encode_batch([text for *_, text in pairs], add_special_tokens=False)
+    for (task, tone, typed, text), encoded in zip(pairs, texts):
+        if task == "prose":  # no request: the text follows <|out|> at once
+            head = [tokenizer.token_to_id(t) for t in ("<|bos|>", "<|prose|>", "<|out|>")]
+        else:
+            head = prompt_ids(tokenizer, task, controls(task, tone, text), typed)
+        ids = (head + encoded.ids + [eos])[:MAX_TOKENS]
+        if len(head) + 2 <= len(ids):
+            tokens.append(np.array(ids, np.uint16))
+            lengths.append(len(ids))
+            prompts.append(len(head))
+    np.savez(path, tokens=np.concatenate(tokens), starts=np.concatenate([[0], np.cumsum(lengths)]),
+             prompts=np.array(prompts, np.uint16))
+    return len(lengths), sum(lengths), sum(lengths) - sum(prompts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""One request -> token ids, and the same serialisation as a chat template.
+
+    <|bos|><|post|><|tone:T|><|len:L|><|tags:0/1|><|emoji:0/1|><|in|>BRIEF<|out|>TEXT<|eos|>
+    <|bos|><|rewrite|><|tone:T|><|in|>INPUT<|out|>TEXT<|eos|>
+    <|bos|><|TASK|><|in|>INPUT<|out|>TEXT<|eos|>        TASK: shorten continue fix expand
+
+What people type is tokenised with special tokens switched off: a brief that holds
+"<|eos|>" is ten ordinary tokens. Three reserved entries of the corpus tokenizer are
+renamed here, because its serialisation (scripts/fmt.py) has no such tone or task.
+"""
+import json
+import re
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+RENAMED = {"<|reserved0|>": "<|tone:reflective|>", "<|reserved1|>": "<|fix|>", "<|reserved2|>": "<|expand|>"}
+# A renamed entry starts from the embedding of a trained one that means nearly the same.
+BORN_FROM = {"<|tone:reflective|>": "<|tone:neutral|>", "<|fix|>": "<|rewrite|>", "<|expand|>": "<|rewrite|>"}
+TONES = ["neutral", "friendly", "formal", "witty", "excited", "reflective"]
+TASKS = ["post", "rewrite", "shorten", "continue", "fix", "expand"]
+SHORT_CHARS, MEDIUM_CHARS = 100, 200
+EMOJI = re.compile("[\u2600-\u27bf\u2b00-\u2bff\U0001F000-\U0001FAFF\ufe0f]")
+HASHTAG = re.compile(r"#\w")
+
+CHAT_TEMPLATE = (
+    "{%- set task = task | default('post') -%}"
+    "<|bos|><|{{ task }}|>"
+    "{%- if task == 'post' or task == 'rewrite' -%}<|tone:{{ tone | default('neutral') }}|>{%- endif -%}"
+    "{%- if task == 'post' -%}<|len:{{ length | default('medium') }}|>"
+    "<|tags:{% if hashtags is defined and hashtags %}1{% else %}0{% endif %}|>"
+    "<|emoji:{% if emoji is defined and emoji %}1{% else %}0{% endif %}|>{%- endif -%}"
+    "<|in|>{{ messages[0].content }}<|out|>"
+)
+
+
+def tokenizer_text(path: Path) -> str:
+    """The tokenizer's JSON with the reserved entries renamed, on one line."""
+    spec = json.loads(Path(path).read_text(encoding="utf-8"))
+    for token in spec["added_tokens"]:
+        token["content"] = RENAMED.get(token["content"], token["content"])
+    spec["model"]["vocab"] = {RENAMED.get(t, t): i for t, i in spec["model"]["vocab"].items()}
+    return json.dumps(spec, ensure_ascii=False, separators=(",", ":"))
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """A tokenizer that treats all it is given as plain text."""
+    tokenizer = Tokenizer.from_str(tokenizer_text(path))
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def length_of(text: str) -> str:
+    return "short" if len(text) <= SHORT_CHARS else "medium" if len(text) <= MEDIUM_CHARS else "long"
+
+
+def controls(task: str, tone: str | None, text: str) -> list[str]:
+    """The control tokens that `text` itself answers to, between <|bos|> and <|in|>; no tone if none is known."""
+    if task == "rewrite":
+        return [f"<|tone:{tone}|>"]
+    if task != "post":
+        return []
+    tags, emoji = int(bool(HASHTAG.search(text))), int(bool(EMOJI.search(text)))
+    known = [f"<|tone:{tone}|>"] if tone else []
+    return [*known, f"<|len:{length_of(text)}|>", f"<|tags:{tags}|>", f"<|emoji:{emoji}|>"]
+
+
+def prompt_ids(tokenizer: Tokenizer, task: str, control: list[str], typed: str) -> list[int]:
+    special = tokenizer.token_to_id
+    head = [special("<|bos|>"), special(f"<|{task}|>"), *map(special, control), special("<|in|>")]
+    return head + tokenizer.encode(typed, add_special_tokens=False).ids + [special("<|out|>")]

@@ -1,0 +1,225 @@
+"""Packed shards -> a trained checkpoint, in two phases, on one CPU or many GPUs.
+
+    python train.py --init ../../../shared/corpus/warm-start --phase posts --minutes 60
+    torchrun --nproc-per-node 8 train.py --phase general --steps 20000
+
+`general` learns from all of each document, `posts` from the text after <|out|> only. The schedule is
+a trapezoid (warm-up, flat, linear decay) over the share of steps or of minutes used, and time spent is
+kept in the checkpoint: started again, a run goes on where it was. Muon for the block matrices
+(Jordan et al. 2024), AdamW for the embedding and the norms. The best validation loss is kept apart.
+"""
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from batches import Batches, Shard
+from model import Config, Llama, load
+from muon import Muon
+from prompt import BORN_FROM, load_tokenizer
+
+HERE = Path(__file__).resolve().parent
+CORPUS = HERE.parents[2] / "shared" / "corpus"
+MIXTURES = {  # share of the tokens by shard
+    "general": {"natural": .30, "chat": .18, "prose": .22, "grammar": .10, "natural-edits": .06, "authored": .12, "edits": .02},
+    "posts": {"authored": .55, "rough": .07, "edits": .04, "natural": .20, "grammar": .02, "natural-edits": .04, "chat": .05, "prose": .03},
+}
+WARM_SHARE, DECAY_FROM, FLOOR = 0.02, 0.35, 0.02
+
+
+def main():
+    args = arguments()
+    rank, world, device = start_ranks(args)
+    torch.manual_seed(args.seed + rank)
+    model = initial_model(args).to(device)
+    wrapped = torch.nn.parallel.DistributedDataParallel(model) if world > 1 else model
+    optimizers = make_optimizers(model, args)
+    batches = Batches(args.data, MIXTURES[args.phase], args.tokens, args.phase == "posts", args.seed, rank, world)
+    state = {"step": 0, "seconds": 0.0, "seen": 0, "best": float("inf"), "batches": (0, 0)}
+    latest = args.save / "latest.pt"
+    if latest.exists():
+        resume(latest, model, optimizers, state)
+    batches.seek(*state["batches"])
+    valid = Shard(args.data / "valid.npz")
+    loop(args, wrapped, model, optimizers, batches, valid, state, device, rank, world)
+    if world > 1:
+        dist.destroy_process_group()
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--phase", choices=MIXTURES, default="posts")
+    parser.add_argument("--init", type=Path, help="Hugging Face folder or .pt checkpoint; none: from scratch")
+    parser.add_argument("--config", type=Path, help="config.json of a model from scratch; none: 10 layers of 320")
+    parser.add_argument("--data", type=Path, default=HERE / "runs" / "data")
+    parser.add_argument("--save", type=Path, default=HERE / "runs" / "posts", help="checkpoints, log and curve")
+    parser.add_argument("--tokenizer", type=Path, default=CORPUS / "tokenizer-8k.json")
+    parser.add_argument("--minutes", type=float, help="budget by the clock")
+    parser.add_argument("--steps", type=int, help="budget by steps")
+    parser.add_argument("--tokens", type=int, default=4096, help="padded tokens a batch and rank")
+    parser.add_argument("--lr", type=float, default=8e-4, help="AdamW")
+    parser.add_argument("--muon-lr", type=float, default=7e-3)
+    parser.add_argument("--decay", type=float, default=0.05, help="weight decay")
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--eval-every", type=float, default=4, help="minutes")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    if (args.minutes is None) == (args.steps is None):
+        parser.error("give one of --minutes and --steps")
+    args.save.mkdir(parents=True, exist_ok=True)
+    return args
+
+
+def start_ranks(args) -> tuple[int, int, torch.device]:
+    world, rank, local = (int(os.environ.get(k, d)) for k, d in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0)))
+    cuda = torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(local)
+    else:
+        torch.set_num_threads(args.threads)
+    if world > 1:
+        dist.init_process_group("nccl" if cuda else "gloo")
+    return rank, world, torch.device("cuda", local) if cuda else torch.device("cpu")
+
+
+def initial_model(args) -> Llama:
+    if args.init is None:
+        return Llama(Config.read(args.config) if args.config else Config(), args.dropout)
+    if args.init.is_file():
+        saved = torch.load(args.init, weights_only=False)
+        model = Llama(Config(**saved["config"]), args.dropout)
+        model.load_state_dict(saved["model"])
+        return model
+    model = load(args.init, args.dropout)
+    tokenizer = load_tokenizer(args.tokenizer)
+    with torch.no_grad():  # the renamed entries were never trained in a warm start
+        rows = model.model.embed_tokens.weight
+        for name, parent in BORN_FROM.items():
+            rows[tokenizer.token_to_id(name)] = rows[tokenizer.token_to_id(parent)]
+    return model
+
+
+def make_optimizers(model: Llama, args) -> list:
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    return [Muon(matrices, lr=args.muon_lr, weight_decay=args.decay),
+            torch.optim.AdamW(rest, lr=args.lr, betas=(0.9, 0.97), weight_decay=0.0)]
+
+
+def resume(path: Path, model: Llama, optimizers: list, state: dict):
+    saved = torch.load(path, weights_only=False)
+    model.load_state_dict(saved["model"])
+    for optimizer, kept in zip(optimizers, saved["optimizers"]):
+        rates = [group["lr"] for group in optimizer.param_groups]  # the schedule scales these; the kept ones are scaled
+        optimizer.load_state_dict(kept)
+        for group, rate in zip(optimizer.param_groups, rates):
+            group["lr"] = rate
+    state.update(saved["state"])
+
+
+def loop(args, wrapped, model, optimizers, batches, valid, state, device, rank, world):
+    base = [group["lr"] for o in optimizers for group in o.param_groups]
+    last, losses = time.time(), []
+    next_eval = state["seconds"] + 60 * args.eval_every if state["step"] else 0.0
+    while True:
+        done = share_done(args, state, world, device)
+        if rank == 0 and (state["seconds"] >= next_eval or done >= 1):
+            report(args, model, optimizers, valid, state, losses, done, device)
+            next_eval, losses = state["seconds"] + 60 * args.eval_every, []
+            last = time.time()  # the clock of the schedule stops while validating
+        if done >= 1:
+            return
+        for lr, group in zip(base, (g for o in optimizers for g in o.param_groups)):
+            group["lr"] = lr * trapezoid(done)
+        state["batches"] = batches.position
+        ids, targets = (t.to(device) for t in batches.next())
+        with torch.autocast(device.type, torch.bfloat16):
+            loss = wrapped(ids, targets)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+        now = time.time()
+        state["step"] += 1
+        state["seen"] += int((ids > 0).sum()) * world
+        state["seconds"] += now - last
+        last = now
+
+
+def share_done(args, state: dict, world: int, device) -> float:
+    """Rank 0's clock decides for all, so that no rank stops a step before the others."""
+    done = state["step"] / args.steps if args.steps else state["seconds"] / (60 * args.minutes)
+    if world > 1:
+        shared = torch.tensor(done, device=device)
+        dist.broadcast(shared, 0)
+        done = shared.item()
+    return done
+
+
+def trapezoid(done: float) -> float:
+    if done < WARM_SHARE:
+        return max(done / WARM_SHARE, 0.05)
+    return 1.0 if done < DECAY_FROM else max(FLOOR, (1 - done) / (1 - DECAY_FROM))
+
+
+def report(args, model, optimizers, valid, state, losses, done, device):
+    loss = validate(model, valid, device)
+    row = {"step": state["step"], "minutes": round(state["seconds"] / 60, 2), "done": round(done, 3), "seen": state["seen"],
+           "train": round(float(np.mean(losses)), 4) if losses else None, "valid": round(loss, 4)}
+    print(json.dumps(row), flush=True)
+    with (args.save / "log.jsonl").open("a") as log:
+        log.write(json.dumps(row) + "\n")
+    weights = {"model": model.state_dict(), "config": vars(model.config)}
+    if loss < state["best"]:
+        state["best"] = loss
+        save(args.save / "best.pt", weights)
+    save(args.save / "latest.pt", {**weights, "optimizers": [o.state_dict() for o in optimizers], "state": state})
+    draw(args.save)
+
+
+@torch.no_grad()
+def validate(model, valid: Shard, device) -> float:
+    """Nats a token of the text, over all held-out hand-written posts."""
+    model.eval()
+    total = count = 0
+    for ids, targets in valid.in_order(8192):
+        with torch.autocast(device.type, torch.bfloat16):
+            loss = model(ids.to(device), targets.to(device))
+        tokens = int((targets >= 0).sum())
+        total, count = total + loss.item() * tokens, count + tokens
+    model.train()
+    return total / count
+
+
+def save(path: Path, content: dict):
+    torch.save(content, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
+
+
+def draw(run: Path):
+    try:
+        import matplotlib
+    except ImportError:
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    rows = [json.loads(line) for line in (run / "log.jsonl").open()]
+    figure, axes = pyplot.subplots()
+    for key in ("train", "valid"):
+        axes.plot([r["seen"] / 1e6 for r in rows], [r[key] for r in rows], label=key)
+    axes.set(xlabel="million tokens", ylabel="nats a token of text")
+    axes.legend()
+    figure.savefig(run / "curve.png")
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    main()
