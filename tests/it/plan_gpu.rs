@@ -245,6 +245,7 @@ fn the_host_is_given_rests_while_draws_are_due() {
     let counted = rests.clone();
     let pause: kinglet::gpu::Pause = Rc::new(move || {
         counted.set(counted.get() + 1);
+        std::thread::yield_now();
         Box::pin(std::future::ready(()))
     });
     let adapter = std::env::var("WGPU_ADAPTER_NAME").ok();
