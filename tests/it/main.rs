@@ -9,6 +9,7 @@ mod devices;
 mod drafts;
 mod formats;
 mod layers;
+mod loading;
 mod machines;
 mod models;
 mod ops;
