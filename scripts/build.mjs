@@ -85,7 +85,7 @@ async function declarations() {
 
 /** The bundled model with its card and attributions. */
 async function modelFiles() {
-  const files = ["nano.gguf", "ATTRIBUTION.md", "MODEL_CARD.md"];
+  const files = ["nano.gguf", "ATTRIBUTION.md", "CARD.md"];
   for (const file of files) {
     if (!existsSync(join(ROOT, "model", file))) throw new Stop(`model/${file} is missing: check out the whole repository`);
   }
@@ -97,7 +97,7 @@ export async function buildPage() {
   say("page");
   const { build } = await import("vite");
   await build({ configFile: join(ROOT, "vite.config.mjs"), logLevel: "warn" });
-  for (const file of ["ATTRIBUTION.md", "MODEL_CARD.md", "LICENSE-MIT", "LICENSE-APACHE"]) {
+  for (const file of ["ATTRIBUTION.md", "CARD.md", "LICENSE-MIT", "LICENSE-APACHE"]) {
     await copyFile(join(DIST, file), join(DIST_PAGE, file.includes(".") ? file.replace(".md", ".txt") : `${file}.txt`));
   }
 }

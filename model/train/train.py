@@ -65,7 +65,7 @@ def arguments():
     parser.add_argument("--lr", type=float, default=8e-4, help="AdamW")
     parser.add_argument("--muon-lr", type=float, default=7e-3)
     parser.add_argument("--decay", type=float, default=0.05, help="weight decay")
-    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--dropout", type=float, default=0.05)
     parser.add_argument("--eval-every", type=float, default=4, help="minutes")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)

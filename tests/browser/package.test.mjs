@@ -36,7 +36,7 @@ after(async () => {
 test("the tarball has what it promises, and the wasm is at most 1.2 MB gzipped", async () => {
   const names = packed.files.map(({ path }) => path);
   const promised = ["index.js", "engine.js", "worker.js", "kinglet_bg.wasm", "nano.gguf", "index.d.ts", "engine.d.ts", "package.json"];
-  for (const file of [...promised, "README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "ATTRIBUTION.md", "MODEL_CARD.md"]) {
+  for (const file of [...promised, "README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "ATTRIBUTION.md", "CARD.md"]) {
     assert(names.includes(file), `${file} is not packed`);
   }
   assert.deepEqual(names.filter((name) => !/\.(js|ts|wasm|gguf|json|md)$|^LICENSE/.test(name)), []);
