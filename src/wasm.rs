@@ -20,27 +20,27 @@ use wasm_bindgen::prelude::*;
 #[wasm_bindgen]
 extern "C" {
     /// `{ weights: { name, source }[], companions: { config?: string, … } }`
-    type Files;
+    pub type Files;
     #[wasm_bindgen(method, getter)]
     fn weights(this: &Files) -> Vec<NamedFile>;
     #[wasm_bindgen(method, getter)]
     fn companions(this: &Files) -> JsValue;
 
-    type NamedFile;
+    pub type NamedFile;
     #[wasm_bindgen(method, getter)]
     fn name(this: &NamedFile) -> String;
     #[wasm_bindgen(method, getter)]
     fn source(this: &NamedFile) -> FileSource;
 
     /// `{ size: number, read(start: number, end: number): Promise<Uint8Array> }`
-    type FileSource;
+    pub type FileSource;
     #[wasm_bindgen(method, getter)]
     fn size(this: &FileSource) -> f64;
     #[wasm_bindgen(method, catch)]
     async fn read(this: &FileSource, start: f64, end: f64) -> Result<JsValue, JsValue>;
 
     /// `{ progress(stage, done, total): void, pause(): Promise<void>, wait(): Promise<void>, now(): number, slowCompletion: boolean }`
-    type JsHost;
+    pub type JsHost;
     #[wasm_bindgen(method)]
     fn progress(this: &JsHost, stage: &str, done: f64, total: f64);
     #[wasm_bindgen(method)]

@@ -3,7 +3,10 @@
 //! Positions below `prefix_len` are read from the prefix slot, the rest from the row's own, always in order of position, so a shared
 //! prefix gives the same bits as a prefix of one's own.
 
-use crate::cpu::{caches::Caches, dot::dot};
+use crate::cpu::{
+    caches::Caches,
+    dot::{add_scaled, dot},
+};
 use crate::plan::{Heads, Row};
 
 /// out = softmax(q k^T / sqrt(head_dim)) v over positions 0..=position, for each head of `q: [heads * head_dim]`.
@@ -26,9 +29,7 @@ pub fn attention(caches: &Caches, layer: u32, heads: &Heads, row: &Row, q: &[f32
         let sum = exponentials(scores);
         out.fill(0.0);
         for (weight, at) in scores.iter().zip(offsets(caches, row)) {
-            for (out, v) in out.iter_mut().zip(&cache.v[at + within..][..head_dim]) {
-                *out += weight * v;
-            }
+            add_scaled(out, *weight, &cache.v[at + within..][..head_dim]);
         }
         for out in out {
             *out /= sum;

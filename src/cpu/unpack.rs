@@ -4,11 +4,8 @@
 //! multiplication, so subnormals keep their value on every target.
 
 use crate::quant::{Layout, stride};
-
-/// Columns that share a scale in the nibble layouts.
-const NIBBLE_GROUP: usize = 32;
-/// Nibbles that are spread at once.
-const NIBBLE_BLOCK: usize = 256;
+pub use kinglet_lanes::f16_to_f32;
+use kinglet_lanes::{unpack_bf16, unpack_f16, unpack_f32, unpack_i4, unpack_i4m, unpack_i8};
 
 /// Some consecutive plane rows of a matrix, packed: a piece, or any part of one that was just read.
 #[derive(Clone, Copy, Debug)]
@@ -58,83 +55,11 @@ impl PlanesView<'_> {
         assert_eq!(out.len(), self.stride(), "an unpacked row is one stride long");
         match self.layout {
             Layout::F32 => unpack_f32(codes, out),
-            Layout::F16 => unpack_halves(codes, out, f16_to_f32),
-            Layout::BF16 => unpack_halves(codes, out, |half| f32::from_bits(half << 16)),
+            Layout::F16 => unpack_f16(codes, out),
+            Layout::BF16 => unpack_bf16(codes, out),
             Layout::I8 { group } => unpack_i8(codes, scales, group as usize, out),
             Layout::I4 => unpack_i4(codes, scales, out),
             Layout::I4M => unpack_i4m(codes, scales, out),
         }
     }
 }
-
-fn unpack_f32(codes: &[u32], out: &mut [f32]) {
-    for (out, code) in out.iter_mut().zip(codes) {
-        *out = f32::from_bits(*code);
-    }
-}
-
-fn unpack_halves(codes: &[u32], out: &mut [f32], widen: impl Fn(u32) -> f32) {
-    let halves: &[u16] = bytemuck::cast_slice(codes);
-    for (out, half) in out.iter_mut().zip(halves) {
-        *out = widen(u32::from(*half));
-    }
-}
-
-/// The value of a half, subnormals, infinities and NaN included.
-pub fn f16_to_f32(half: u32) -> f32 {
-    // Sign, exponent and fraction in place, the exponent 112 too small; the product restores it exactly, for subnormals too.
-    const RESTORE: f32 = f32::from_bits((127 + 112) << 23);
-    let bits = (half & 0x8000) << 16 | (half & 0x7fff) << 13;
-    let not_finite = if half & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
-    f32::from_bits((f32::from_bits(bits) * RESTORE).to_bits() | not_finite)
-}
-
-fn unpack_i8(codes: &[u32], scales: &[f32], group: usize, out: &mut [f32]) {
-    for ((out, codes), scale) in out.chunks_exact_mut(group).zip(codes.chunks_exact(group / 4)).zip(scales) {
-        let codes: &[i8] = bytemuck::cast_slice(codes);
-        for (out, code) in out.iter_mut().zip(codes) {
-            *out = scale * f32::from(*code);
-        }
-    }
-}
-
-fn unpack_i4(codes: &[u32], scales: &[f32], out: &mut [f32]) {
-    let mut pairs = [0; NIBBLE_BLOCK / 2];
-    let blocks = out.chunks_mut(NIBBLE_BLOCK).zip(codes.chunks(NIBBLE_BLOCK / 8)).zip(scales.chunks(NIBBLE_BLOCK / NIBBLE_GROUP));
-    for ((out, codes), scales) in blocks {
-        let nibbles = spread_nibbles(codes, &mut pairs).chunks_exact(NIBBLE_GROUP);
-        let groups = out.chunks_exact_mut(NIBBLE_GROUP).zip(nibbles);
-        for ((out, nibbles), scale) in groups.zip(scales) {
-            for (out, nibble) in out.iter_mut().zip(nibbles) {
-                *out = scale * f32::from(nibble - 8);
-            }
-        }
-    }
-}
-
-fn unpack_i4m(codes: &[u32], scales: &[f32], out: &mut [f32]) {
-    let mut pairs = [0; NIBBLE_BLOCK / 2];
-    let blocks = out.chunks_mut(NIBBLE_BLOCK).zip(codes.chunks(NIBBLE_BLOCK / 8)).zip(scales.chunks(2 * NIBBLE_BLOCK / NIBBLE_GROUP));
-    for ((out, codes), scales) in blocks {
-        let nibbles = spread_nibbles(codes, &mut pairs).chunks_exact(NIBBLE_GROUP);
-        let groups = out.chunks_exact_mut(NIBBLE_GROUP).zip(nibbles);
-        for ((out, nibbles), [scale, minimum]) in groups.zip(scales.as_chunks::<2>().0) {
-            for (out, nibble) in out.iter_mut().zip(nibbles) {
-                *out = scale * f32::from(*nibble) - minimum;
-            }
-        }
-    }
-}
-
-/// The nibbles of the codes, in column order.
-fn spread_nibbles<'a>(codes: &[u32], pairs: &'a mut [u16; NIBBLE_BLOCK / 2]) -> &'a [i8] {
-    let bytes: &[u8] = bytemuck::cast_slice(codes);
-    // A byte's two nibbles become the two bytes of a little-endian u16: a plain map, which vectorises where an interleave does not.
-    for (pair, byte) in pairs.iter_mut().zip(bytes) {
-        *pair = (u16::from(*byte) | u16::from(*byte) << 4) & 0x0f0f;
-    }
-    bytemuck::cast_slice(pairs)
-}
-
-#[cfg(target_endian = "big")]
-compile_error!("packed codes are read as little-endian bytes");

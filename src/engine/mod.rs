@@ -295,7 +295,7 @@ impl Loader<'_> {
         let expected = self_test::reference_logits(self.checkpoint, config, session.weights(), &tokens).await?;
         let found = session.decoding_logits(&tokens).await?;
         self_test::compare(&expected, &found[(tokens.len() - 1) * config.vocab_size as usize..])?;
-        for count in [1, self.options.count] {
+        for count in session.plan_counts() {
             let request = Request {
                 prompt: tokens.to_vec(),
                 count,

@@ -2,7 +2,10 @@
 //!
 //! x is the residual stream, `[rows, hidden_size]`, updated in place; a row is one token of one sequence (`plan::Row`).
 
-use super::{ModelConfig, weights::{BlockWeights, Weights}};
+use super::{
+    ModelConfig,
+    weights::{BlockWeights, Weights},
+};
 use crate::plan::{
     BufferId, Plan, Then,
     builder::{Linear, PlanBuilder},
@@ -74,4 +77,3 @@ fn mix(p: &mut PlanBuilder, c: &ModelConfig, w: &BlockWeights, s: &Scratch, laye
     p.linear(w.gate_up, s.x, s.ffn, Linear { norm: Some(w.ffn_norm), bias: None, then: Then::Gate(c.activation) });
     p.linear(w.down, s.ffn, s.x, Linear { norm: None, bias: None, then: Then::Add });
 }
-

@@ -34,8 +34,7 @@ fn frequency(rope: &Rope, head_dim: u32, pair: u32) -> f32 {
             if wavelength > original_max_position_embeddings / low_freq_factor {
                 return plain / factor;
             }
-            let smooth =
-                (original_max_position_embeddings / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
+            let smooth = (original_max_position_embeddings / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
             (1.0 - smooth) * plain / factor + smooth * plain
         }
     }
@@ -59,12 +58,8 @@ mod tests {
 
     #[test]
     fn llama3_keeps_short_wavelengths_and_divides_long_ones() {
-        let scaling = RopeScaling::Llama3 {
-            factor: 8.0,
-            low_freq_factor: 1.0,
-            high_freq_factor: 4.0,
-            original_max_position_embeddings: 128.0,
-        };
+        let scaling =
+            RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 128.0 };
         let rope = Rope { theta: 50000.0, pairing: Pairing::Halves, scaling };
         let plain = Rope { scaling: RopeScaling::None, ..rope.clone() };
         assert_eq!(frequency(&rope, 16, 0), frequency(&plain, 16, 0));

@@ -196,7 +196,12 @@ impl Binder<'_> {
                 false => None,
             },
             ffn_norm: self.norm(&name(names.ffn_norm), c.hidden_size, c.rms_norm_eps).await?,
-            gate_up: self.gated(&format!("layer {layer} gate_up"), [name(names.gate), name(names.up)], c.intermediate_size, c.hidden_size)?,
+            gate_up: self.gated(
+                &format!("layer {layer} gate_up"),
+                [name(names.gate), name(names.up)],
+                c.intermediate_size,
+                c.hidden_size,
+            )?,
             down: self.matrix(&format!("layer {layer} down"), &[(name(names.down), c.hidden_size)], c.intermediate_size)?,
         })
     }

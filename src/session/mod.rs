@@ -112,6 +112,11 @@ impl Session {
         self.count
     }
 
+    /// Drafts that fill each decoding plan: 1 and others up to the most.
+    pub fn plan_counts(&self) -> Vec<u32> {
+        self.decode.iter().map(|(rows, _)| (*rows).min(self.count)).collect()
+    }
+
     /// The model's sizes.
     pub fn config(&self) -> &ModelConfig {
         &self.config
@@ -362,12 +367,10 @@ impl Session {
     }
 }
 
-/// Rows of the decoding plans of a session: one draft alone, and all it may have, rounded up to what kernels serve.
+/// Rows of the decoding plans of a session: one draft alone, four (what the page asks for), and all it may have, as kernels serve them.
 fn decode_rows(count: u32) -> Vec<u32> {
-    match count.next_power_of_two() {
-        1 => vec![1],
-        rows => vec![1, rows],
-    }
+    let most = count.next_power_of_two();
+    [1, 4].into_iter().filter(|rows| *rows < most).chain([most]).collect()
 }
 
 /// Rows for prompt tokens in slot 0 from a position on; the rest of the capacity is inactive.

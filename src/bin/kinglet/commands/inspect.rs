@@ -22,9 +22,16 @@ pub fn run(options: &Inspect, common: &Common) -> Result<(), Failure> {
     if !common.json {
         let c = &blueprint.config;
         host::print_line(&format!("{} ({}), {} parameters, {} bytes", info.name, info.architecture, info.parameters, info.bytes));
-        host::print_line(&format!("{} layers, width {}, {} heads ({} for keys), ffn {}, vocabulary {}, context {}",
-            c.num_hidden_layers, c.hidden_size, c.num_attention_heads, c.num_key_value_heads, c.intermediate_size, c.vocab_size,
-            c.max_position_embeddings));
+        host::print_line(&format!(
+            "{} layers, width {}, {} heads ({} for keys), ffn {}, vocabulary {}, context {}",
+            c.num_hidden_layers,
+            c.hidden_size,
+            c.num_attention_heads,
+            c.num_key_value_heads,
+            c.intermediate_size,
+            c.vocab_size,
+            c.max_position_embeddings
+        ));
         host::print_line(&format!("bytes by type: {quantisation:?}"));
         return Ok(());
     }
