@@ -197,11 +197,11 @@ test("worker, wasm and model can be given as addresses, bytes, modules and funct
     const base = new URL("./", worker);
     const script = await (await fetch(document.querySelector("script[src]").src)).text();
     const asset = (pattern) => new URL(script.match(pattern)[0], base).href;
-    const wasm = asset(/kinglet_bg[\w-]*\.wasm/);
+    const wasm = asset(/kinglet_bg-[\w-]+\.wasm/);
     const bytes = await (await fetch(wasm)).arrayBuffer();
-    const model = await (await fetch(asset(/nano[\w-]*\.gguf/))).blob();
+    const model = await (await fetch(asset(/nano-[\w-]+\.gguf/))).blob();
     const ways = [
-      { wasm, worker, model: asset(/nano[\w-]*\.gguf/) },
+      { wasm, worker, model: asset(/nano-[\w-]+\.gguf/) },
       { wasm: bytes, worker: new URL(worker), model },
       { wasm: await WebAssembly.compile(bytes), worker: () => new Worker(worker, { type: "module" }), model: new File([model], "mine.gguf") },
       { wasm: () => fetch(wasm), model: { weights: [model] } },

@@ -91,6 +91,9 @@ test("a full disk is no reason not to run", async () => {
   site = { breakAfter: 0, etag: '"1"', asked: [] };
   const { tokens } = await load(page);
   assert(tokens.length > 0);
+  assert.equal((await load(page)).tokens, tokens);
+  const downloads = site.asked.filter((what) => what === "GET").length;
+  assert.equal(downloads, 4, "each of the two loads asks once for the store, finds no room, and asks once more to do without");
   await close();
 }, { timeout: PATIENCE });
 

@@ -69,10 +69,12 @@ async function storedFile(folder: FileSystemDirectoryHandle, key: string, url: s
 
 /** Appends what is missing to the stored file. A checkpoint is written now and then, so that even a killed tab can go on. */
 async function download(folder: FileSystemDirectoryHandle, handle: FileSystemFileHandle, key: string, from: Entry, onBytes: OnBytes): Promise<Entry> {
-  let { response, start } = await resume(from);
+  const { response, start } = await resume(from);
   const entry: Entry = { ...from, version: versionOf(response), size: totalOf(response), received: start, complete: false };
-  await checkRoom(entry.size - start);
-  const file = await handle.createSyncAccessHandle();
+  const file = await openFor(handle, entry.size - start).catch(async (error: unknown) => {
+    await response.body?.cancel();
+    throw error;
+  });
   let saved = start;
   try {
     file.truncate(start);
@@ -172,9 +174,11 @@ function totalOf({ headers }: Response): number {
   return Number(range?.[1] ?? headers.get("content-length") ?? 0) || 0;
 }
 
-async function checkRoom(bytes: number): Promise<void> {
+/** Opens a file that is to grow by so many bytes, if there is room for them. */
+async function openFor(handle: FileSystemFileHandle, bytes: number): Promise<FileSystemSyncAccessHandle> {
   const { quota, usage } = await navigator.storage.estimate();
   if (quota !== undefined && usage !== undefined && quota - usage < bytes) throw new DOMException("no room", "QuotaExceededError");
+  return handle.createSyncAccessHandle();
 }
 
 async function openFolder(): Promise<FileSystemDirectoryHandle | undefined> {
