@@ -13,8 +13,15 @@ use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(arguments) {
+    let result = match Arguments::try_parse() {
+        Ok(arguments) => run(arguments),
+        Err(asked) if !asked.use_stderr() => {
+            host::print_line(asked.to_string().trim_end());
+            Ok(())
+        }
+        Err(usage) => Err(Failure::input("bad-usage", usage.to_string().trim_start_matches("error: ").trim_end())),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error[{}]: {}", failure.code, failure.message);
