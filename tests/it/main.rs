@@ -1,6 +1,7 @@
 //! One integration-test binary.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails, as it should")]
 
+mod command_line;
 mod compose;
 mod composer;
 mod cpu;

@@ -26,7 +26,7 @@ pub fn run(options: &Generate, common: &Common) -> Result<(), Failure> {
         (_, Some(chat), _) => Input::Messages(vec![Message::new("user", chat)]),
         (.., tokens) => Input::Tokens(tokens.clone().unwrap_or_default()),
     };
-    let mut engine = host::engine(&options.model.model, common, options.count.clamp(1, 8), u32::MAX >> 8)?;
+    let mut engine = host::engine(&options.model.model, common, options.count.clamp(1, 8), context(&input, options.max_tokens))?;
     let seed = options.sampling.seed.unwrap_or_else(host::random_seed);
     let request = GenerateRequest {
         input,
@@ -60,6 +60,17 @@ pub fn run(options: &Generate, common: &Common) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Positions that are certainly enough: text has no more tokens than bytes, and a template adds less than is spare.
+fn context(input: &Input, max_tokens: u32) -> u32 {
+    const SPARE: usize = 512;
+    let prompt = match input {
+        Input::Tokens(tokens) => tokens.len(),
+        Input::Prompt(text) => text.len(),
+        Input::Messages(messages) => messages.iter().map(|message| message.content.to_string().len()).sum(),
+    };
+    u32::try_from(prompt + SPARE).unwrap_or(u32::MAX).saturating_add(max_tokens).min(1 << 20)
 }
 
 /// The sampling parameters that were given on the command line.
