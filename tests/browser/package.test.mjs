@@ -193,7 +193,7 @@ test("worker, wasm and model can be given as addresses, bytes, modules and funct
       const entries = performance.getEntriesByType("resource").map(({ name }) => name);
       return entries.find((name) => pattern.test(name));
     };
-    const worker = await find(/worker.*\.js/);
+    const worker = await find(/\bworker.*\.js/);
     const base = new URL("./", worker);
     const script = await (await fetch(document.querySelector("script[src]").src)).text();
     const asset = (pattern) => new URL(script.match(pattern)[0], base).href;
