@@ -16,12 +16,8 @@ const PLACES = [
   "C:/Program Files/Google/Chrome/Application/chrome.exe",
 ];
 
-const VULKAN_DRIVERS = [
-  "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json",
-  "/usr/share/vulkan/icd.d/lvp_icd.aarch64.json",
-  "/usr/share/vulkan/icd.d/lvp_icd.json",
-  "/usr/lib/chromium/vk_swiftshader_icd.json",
-];
+const LAVAPIPE = ["x86_64.json", "aarch64.json", "json"].map((end) => `/usr/share/vulkan/icd.d/lvp_icd.${end}`);
+const VULKAN_DRIVERS = [...LAVAPIPE, "/usr/lib/chromium/vk_swiftshader_icd.json"];
 
 const FLAGS = [
   "--disable-quic",
@@ -37,7 +33,8 @@ const FLAGS = [
 export async function setUpBrowser() {
   const wanted = [];
   if (!(await findBrowser())) wanted.push("chromium");
-  if (process.platform === "linux" && !vulkanDriver()) wanted.push("mesa-vulkan-drivers", "libvulkan1");
+  // Chromium's own driver would do, but comes without the loader that native programs need.
+  if (process.platform === "linux" && !LAVAPIPE.some((path) => existsSync(path))) wanted.push("mesa-vulkan-drivers", "libvulkan1");
   if (wanted.length > 0 && process.getuid?.() === 0 && (await isDebian())) {
     say(`apt-get install ${wanted.join(" ")}`);
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
