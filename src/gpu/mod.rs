@@ -115,7 +115,7 @@ impl Gpu {
     fn replay(&self, plan: PlanId, steps: u32, draws_to: Option<&(wgpu::Buffer, u64)>) -> wgpu::SubmissionIndex {
         let program = &self.programs[plan.0];
         if let Some(draws) = &program.draws {
-            self.write(&draws.steps, 0, bytemuck::cast_slice(&vec![0u32; program.num_rows as usize]));
+            self.write(&draws.steps, 0, bytemuck::cast_slice(&draws.no_steps));
         }
         let commands = program.encode(&self.waiter.device, steps, draws_to);
         self.waiter.queue.submit([commands])

@@ -32,6 +32,8 @@ pub(super) struct Program {
 pub(super) struct Draws {
     /// steps: `[rows]` u32, steps done in this submission.
     pub(super) steps: wgpu::Buffer,
+    /// What `steps` is reset to by each submission, made once.
+    pub(super) no_steps: Vec<u32>,
     /// sampled: `[MAX_STEPS, rows]` Sampled
     pub(super) sampled: wgpu::Buffer,
     /// Staging buffers that no submission is using.
@@ -46,6 +48,7 @@ impl Draws {
         let sampled = allocator.storage("draws", u64::from(MAX_STEPS * num_rows) * size_of::<Sampled>() as u64 / 4)?;
         Ok(Draws {
             steps: allocator.storage("step counters", u64::from(num_rows))?,
+            no_steps: vec![0; num_rows as usize],
             staging: (0..NUM_STAGING).map(|_| staging(&allocator.device, sampled.size())).collect(),
             sampled,
         })
