@@ -189,7 +189,7 @@ def bits_per_byte(args) -> dict:
     for name, path in (("hand-written", args.data / "valid.npz"), ("natural", natural)):
         nats = size = 0
         with torch.no_grad():
-            for ids, targets in Shard(path).in_order(2048):
+            for ids, targets in Shard(path).in_order(3360):
                 nats += model(ids, targets).item() * int((targets >= 0).sum())
                 size += sum(len(tokenizer.decode(row[row >= 0].tolist()[:-1]).encode()) for row in targets)
         out[f"bits per byte, {name}"] = round(nats / math.log(2) / size, 3)

@@ -6,7 +6,7 @@
 //   @4 choices  [rows] Choice               read
 //   @5 history  [slots, max_seq + 1] u32    read_write  only written
 //   @6 steps    [rows] u32                  read_write  steps done in this submission
-//   @7 sampled  [steps, rows] (token, epoch) read_write only written
+//   @7 sampled  [steps, rows] Sampled       read_write only written: token, epoch, log-probability, 0
 // parts: row, sampling, key, choice, wide     grid: [rows, 1, 1]     twin: cpu sample
 //
 // Probabilities are integers, exp((l - best) / temperature) * 2^31, summed in 64 bits: no order of addition changes a draw. The
@@ -25,7 +25,7 @@ struct Dims {
 @group(0) @binding(4) var<storage, read> choices: array<Choice>;
 @group(0) @binding(5) var<storage, read_write> history: array<u32>;
 @group(0) @binding(6) var<storage, read_write> steps: array<u32>;
-@group(0) @binding(7) var<storage, read_write> sampled: array<vec2<u32>>;
+@group(0) @binding(7) var<storage, read_write> sampled: array<vec4<u32>>;
 var<workgroup> running: u32;
 var<workgroup> bins_low: array<atomic<u32>, 256>;
 var<workgroup> bins_high: array<atomic<u32>, 256>;
@@ -40,13 +40,17 @@ struct Cut {
 }
 
 fn mass(key: u32, best: u32) -> u32 {
+    return mass_at(key, best, sampling.temperature);
+}
+
+fn mass_at(key: u32, best: u32, temperature: f32) -> u32 {
     if (key == 0u) {
         return 0u;
     }
     if (key == best) {
         return 0x80000000u;
     }
-    return u32(exp((value_of(key) - value_of(best)) / sampling.temperature) * 2147483648.0);
+    return u32(exp((value_of(key) - value_of(best)) / temperature) * 2147483648.0);
 }
 
 /// The key at which the mass of the best tokens reaches top_p, by radix select; `wanted` is left at what its ties have to add.
@@ -179,6 +183,23 @@ fn pick(row: u32, thread: u32) -> u32 {
     return narrow(row, best, cut, false, draw, thread);
 }
 
+/// The logarithm of a token's share of all mass at temperature 1.
+fn log_probability(row: u32, token: u32, thread: u32) -> f32 {
+    let best = choices[row].key;
+    var sum = vec2<u32>(0u);
+    for (var i = thread; i < dims.vocab; i += WORKGROUP) {
+        sum = wide_add(sum, vec2<u32>(mass_at(keys[row * dims.stride + i], best, 1.0), 0u));
+    }
+    sums[thread] = sum;
+    workgroupBarrier();
+    var total = vec2<u32>(0u);
+    for (var i = 0u; i < WORKGROUP; i++) {
+        total = wide_add(total, sums[i]);
+    }
+    let all = (f32(total.y) * 4294967296.0 + f32(total.x)) / 2147483648.0;
+    return value_of(keys[row * dims.stride + token]) - value_of(best) - log(all);
+}
+
 fn advance(row: u32, token: u32) {
     var state = rows[row];
     let position = state.position + 1u;
@@ -202,15 +223,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         running = rows[row].running;
     }
     var token = 0xffffffffu;
+    var likelihood = 0.0;
     if (workgroupUniformLoad(&running) == 1u) {
         token = pick(row, thread);
+        if (sampling.scored == 1u) {
+            workgroupBarrier();
+            likelihood = log_probability(row, token, thread);
+        }
     }
     // Every thread has read the row before one changes it.
     workgroupBarrier();
     if (thread == 0u) {
         let step = min(steps[row], dims.max_steps - 1u);
         steps[row] = step + 1u;
-        sampled[step * dims.rows + row] = vec2<u32>(token, rows[row].epoch);
+        sampled[step * dims.rows + row] = vec4<u32>(token, rows[row].epoch, bitcast<u32>(likelihood), 0u);
         if (running == 1u) {
             advance(row, token);
         }

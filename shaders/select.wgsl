@@ -1,10 +1,10 @@
-// select: the first half of plan::Sampling: mask and ban, repetition penalty, the best token, the key that top_k cuts at
+// select: the first half of plan::Sampling: mask and ban, repetition penalty, boost, the best token, the key that top_k cuts at
 //   @0 dims     Dims                             uniform
 //   @1 sampling Sampling                         uniform
 //   @2 rows     [rows] Row                       read
 //   @3 logits   [rows, vocab] f32                read_write  become keys (part key)
 //   @4 history  [slots, max_seq + 1] u32         read
-//   @5 mask     [vocab / 32] u32                 read
+//   @5 mask     [2, vocab / 32] u32              read        never drawn, boosted
 //   @6 seen     [rows, vocab / 32] u32           read_write  scratch
 //   @7 choices  [rows] Choice                    read_write  only written
 // parts: row, sampling, key, choice     grid: [rows, 1, 1]     twin: cpu sample
@@ -44,17 +44,31 @@ fn mark_seen(row: u32, thread: u32) {
     storageBarrier();
 }
 
-/// The key of a token's logit after mask, ban and penalty.
+/// Whether the row has drawn a token since its prefix. Few tokens are boosted, so few ask.
+fn drawn(row: u32, token: u32) -> bool {
+    let end = min(rows[row].position + 1u, dims.history_stride);
+    for (var i = rows[row].prefix_len + 1u; i < end; i++) {
+        if (history[rows[row].slot * dims.history_stride + i] == token) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// The key of a token's logit after mask, ban, penalty and boost.
 fn weigh(row: u32, token: u32) -> u32 {
+    let words = (dims.vocab + 31u) / 32u;
     if (((mask[token / 32u] >> (token % 32u)) & 1u) == 1u || token == rows[row].ban) {
         return 0u;
     }
     var v = bitcast<f32>(logits[row * dims.stride + token]);
     if (sampling.repetition_penalty != 1.0) {
-        let words = (dims.vocab + 31u) / 32u;
         if (((atomicLoad(&seen[row * words + token / 32u]) >> (token % 32u)) & 1u) == 1u) {
             v = select(v * sampling.repetition_penalty, v / sampling.repetition_penalty, v > 0.0);
         }
+    }
+    if (sampling.boost != 0.0 && ((mask[words + token / 32u] >> (token % 32u)) & 1u) == 1u && !drawn(row, token)) {
+        v += sampling.boost;
     }
     return key_of(v);
 }

@@ -2,7 +2,9 @@
 
 Documents are not packed together: each starts at position 0, as in use. So that padding stays
 small, a pool of some twenty batches is drawn by the mixture, sorted by length, cut, and shuffled.
-The position is (pool, batch within the pool); seeking there redraws the same batches.
+Every batch has exactly `batch_tokens` places in one of few shapes: oneDNN compiles a kernel for each
+shape it meets, and a changing one cost a third of the speed. The position is (pool, batch within the
+pool); seeking there redraws the same batches.
 """
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor
 
 POOL_BATCHES = 24
-ROUND_TO = 8  # times: few shapes, so that few kernels are compiled and kept
+TIMES = (32, 40, 48, 56, 70, 80, 96, 112, 140, 168, 210, 240)  # divisors of 3360; what is longer is cut
 
 
 class Shard:
@@ -28,7 +30,7 @@ class Shard:
     def in_order(self, batch_tokens: int):
         """All documents once, by length, with the loss on the text."""
         for group in cut([(self, i) for i in np.argsort(self.lengths)], batch_tokens):
-            yield padded(group, text_only=True)
+            yield padded(group, batch_tokens, text_only=True)
 
 
 class Batches:
@@ -44,7 +46,7 @@ class Batches:
 
     def next(self) -> tuple[Tensor, Tensor]:
         pool, batch = self.position
-        out = padded(self.pool[batch], self.text_only)
+        out = padded(self.pool[batch], self.batch_tokens, self.text_only)
         if batch + 1 < len(self.pool):
             self.position = (pool, batch + 1)
         else:
@@ -73,24 +75,29 @@ class Batches:
         return cached[1]
 
 
+def time_of(documents: list) -> int:
+    longest = max(int(s.lengths[i]) - 1 for s, i in documents)
+    return next((time for time in TIMES if time >= longest), TIMES[-1])
+
+
 def cut(documents: list, batch_tokens: int) -> list[list]:
-    """Neighbours by length together, at most `batch_tokens` padded tokens each."""
+    """Documents sorted by length -> neighbours together, as many as fit into `batch_tokens` places of the longest one's time."""
     groups, group = [], []
     for document in documents:
-        length = int(document[0].lengths[document[1]])
-        if group and (len(group) + 1) * length > batch_tokens:
+        if group and (len(group) + 1) * time_of([document]) > batch_tokens:
             groups.append(group)
             group = []
         group.append(document)
     return groups + [group]
 
 
-def padded(documents: list, text_only: bool) -> tuple[Tensor, Tensor]:
-    """ids [batch, time] with 0 for padding; targets [batch, time], -1 where no loss is taken."""
-    time = -(-max(int(s.lengths[i]) - 1 for s, i in documents) // ROUND_TO) * ROUND_TO
-    ids, targets = np.zeros((len(documents), time), np.int64), np.full((len(documents), time), -1, np.int64)
+def padded(documents: list, batch_tokens: int, text_only: bool) -> tuple[Tensor, Tensor]:
+    """ids [batch, time] with 0 for padding; targets [batch, time], -1 where no loss is taken; batch = batch_tokens / time."""
+    time = time_of(documents)
+    shape = (max(batch_tokens // time, len(documents)), time)
+    ids, targets = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
     for row, (shard, i) in enumerate(documents):
-        tokens = shard.tokens[shard.starts[i]:shard.starts[i + 1]]
+        tokens = shard.tokens[shard.starts[i]:shard.starts[i + 1]][:time + 1]
         n = len(tokens) - 1
         first = int(shard.prompts[i]) - 1 if text_only else 0
         ids[row, :n] = tokens[:-1]

@@ -1,9 +1,9 @@
-"""Corpus -> one packed shard per group of documents, as uint16 token ids.
+"""Hand-written records and the corpus -> one packed shard per group of documents, as uint16 token ids.
 
     python data.py [--corpus DIR] [--out DIR] [--variants 8]
 
-Share-alike documents (licence begins CC-BY-SA) are left out, the slot grammar is thinned, the
-briefs of 5 % of the hand-written posts (by hash) are held out as validation. A shard holds
+Share-alike documents (licence begins CC-BY-SA) are left out, the slot grammar is thinned, 5 % of the
+hand-written briefs (by hash) are held out as validation. A shard holds
     tokens [sum of lengths] u16    starts [documents + 1] i64    prompts [documents] u16
 where `prompts` counts the tokens up to and with <|out|>, on which the post phase takes no loss.
 """
@@ -13,6 +13,7 @@ import io
 import json
 import random
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,14 @@ from augment import roughen, vary
 from prompt import controls, load_tokenizer, prompt_ids
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from eval import keeps, numbers, required  # noqa: E402
+
+DATA = HERE.parent / "data"
 CORPUS = HERE.parents[2] / "shared" / "corpus"
 HELD_OUT_PER_MILLE = 50
 MAX_TOKENS = 256
+LEAST_KEPT = 0.6  # of the brief's required words: a post that leaves more out teaches a small model to leave the topic
 STOP = set("the a an and or of to in on for with at by from is are was were be it its this that we our you your i my "
            "they their he she his her as not no so but if then than just very all more can will have has had do".split())
 
@@ -34,21 +40,21 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(args.tokenizer or args.corpus / "tokenizer-8k.json")
     rng = random.Random(args.seed)
-    posts = hand_written(args.corpus)
-    train = [p for p in posts if not held_out(p["brief"])]
-    valid = [p for p in posts if held_out(p["brief"])]
+    posts = hand_written()
+    train = takes(p for p in posts if not held_out(p["brief"]))
     groups = {
-        "valid": takes(valid),
-        "authored": [pair for _ in range(args.variants) for pair in takes(train, rng)],
-        "edits": [pair for _ in range(2) for pair in edits(args.corpus)],
-        "rough": [("fix" if rng.random() < 0.5 else "rewrite", tone, roughen(text, rng), text)
-                  for _, tone, _, text in takes(train)] + starts(takes(train), rng),
-        **corpus_groups(args.corpus, rng),
+        "valid": takes(p for p in posts if held_out(p["brief"])),
+        "authored": [(*kind, *vary(brief, text, rng)) for _ in range(args.variants) for *kind, brief, text in train],
+        "edits": [pair for _ in range(2) for pair in edits()],
+        "rough": [("fix" if rng.random() < 0.5 else "rewrite", tone, None, roughen(text, rng), text)
+                  for _, tone, _, _, text in train] + starts(train, rng),
     }
+    if args.corpus.exists():
+        groups |= corpus_groups(args.corpus, rng)
+        (args.out / "valid-natural.json").write_text(json.dumps(natural_valid(args.corpus, rng)))
     for name, pairs in groups.items():
         count, size, text = pack(args.out / f"{name}.npz", tokenizer, pairs)
         print(f"{name:14} {count:7} documents {size:9} tokens, {text:9} of them text")
-    (args.out / "valid-natural.json").write_text(json.dumps(natural_valid(args.corpus, rng)))
 
 
 def arguments():
@@ -61,9 +67,12 @@ def arguments():
     return parser.parse_args()
 
 
-def hand_written(corpus: Path) -> list[dict]:
-    files = sorted((corpus / "authored").glob("posts-*.jsonl"))
-    return [json.loads(line) for f in files for line in f.open(encoding="utf-8") if line.strip()]
+def hand_written() -> list[dict]:
+    return [record for path in sorted(DATA.glob("posts-*.jsonl")) for record in lines(path)]
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.open(encoding="utf-8") if line.strip()]
 
 
 def held_out(brief: str) -> bool:
@@ -71,36 +80,35 @@ def held_out(brief: str) -> bool:
     return int.from_bytes(digest[:4], "big") % 1000 < HELD_OUT_PER_MILLE
 
 
-def takes(posts: list[dict], rng: random.Random | None = None) -> list[tuple]:
-    """(task, tone, what was typed, text) for each take; with `rng` an augmented copy."""
-    out = []
-    for post in posts:
-        for take in post["takes"]:
-            pair = vary(post["brief"], take["text"], rng) if rng else (post["brief"], take["text"])
-            out.append(("post", take["tone"], *pair))
-    return out
+def takes(posts) -> list[tuple]:
+    """(task, tone, angle, what was typed, text) for each take that keeps to its brief."""
+    return [("post", take["tone"], take["angle"], post["brief"], take["text"])
+            for post in posts for take in post["takes"] if faithful(post["brief"], take["text"])]
+
+
+def faithful(brief: str, text: str) -> bool:
+    words = required(brief)
+    return numbers(text) <= numbers(brief) and sum(keeps(text, w) for w in words) >= LEAST_KEPT * len(words)
 
 
 def starts(pairs: list[tuple], rng: random.Random) -> list[tuple]:
     """Every third post, cut at a space in its first half: the rest is the continuation."""
     out = []
-    for _, tone, _, text in pairs:
+    for _, tone, _, _, text in pairs:
         words = text.split(" ")
         if len(words) > 7 and rng.random() < 0.33:
             cut = rng.randint(2, len(words) // 2)
-            out.append(("continue", tone, " ".join(words[:cut]), " ".join(words[cut:])))
+            out.append(("continue", tone, None, " ".join(words[:cut]), " ".join(words[cut:])))
     return out
 
 
-def edits(corpus: Path) -> list[tuple]:
+def edits() -> list[tuple]:
     out = []
-    for line in (corpus / "authored" / "edits.jsonl").open(encoding="utf-8"):
-        d = json.loads(line)
+    for d in (d for path in sorted(DATA.glob("edits*.jsonl")) for d in lines(path)):
         tone = d["task"] if d["task"] in ("friendly", "formal", "witty") else "neutral"
-        out.append(("rewrite" if tone != "neutral" else d["task"], tone, d["input"], d["text"]))
-    for line in (corpus / "authored" / "continue.jsonl").open(encoding="utf-8"):
-        d = json.loads(line)
-        out.append(("continue", "neutral", d["start"], d["text"]))
+        out.append(("rewrite" if tone != "neutral" else d["task"], tone, None, d["input"], d["text"]))
+    for d in (d for path in sorted(DATA.glob("continue*.jsonl")) for d in lines(path)):
+        out.append(("continue", "neutral", None, d["start"], d["text"]))
     return out
 
 
@@ -115,7 +123,7 @@ def corpus_groups(corpus: Path, rng: random.Random) -> dict[str, list[tuple]]:
                 continue
             tone = tone_of(d) if group != "natural" else None  # so that film talk does not pass for neutral posts
             typed = brief_of(d, rng) if task == "post" else d.get("input", "")
-            groups[group].append((task, tone, typed, d["text"]))
+            groups[group].append((d["task"], tone, None, typed, d["text"]))
     return groups
 
 
@@ -131,7 +139,7 @@ def kept(d: dict, group: str, rng: random.Random) -> bool:
     if group == "natural":
         share = 0.25 if d["register"] == "article" else 1
     else:
-        share = {"grammar": 0.1, "chat": 0.16, "prose": 0.3}.get(group, 0.35)
+        share = {"grammar": 0.15, "chat": 0.3, "prose": 0.3}.get(group, 0.35)
     return rng.random() < share
 
 
@@ -154,23 +162,26 @@ def brief_of(d: dict, rng: random.Random) -> str:
 
 
 def natural_valid(corpus: Path, rng: random.Random) -> list[tuple]:
-    """400 natural validation posts as (task, no tone, brief, text), for bits per byte outside the hand-written style."""
+    """400 natural validation posts as (task, no tone, no angle, brief, text), for bits per byte outside the hand-written style."""
     rows = [d for d in documents(corpus / "corpus-post-valid.jsonl.zst")
             if not d["source"].startswith("authored") and not d["licence"].startswith("CC-BY-SA")]
-    return [("post", None, brief_of(d, rng), d["text"]) for d in rng.sample(rows, 400)]
+    return [("post", None, None, brief_of(d, rng), d["text"]) for d in rng.sample(rows, 400)]
 
 
 def pack(path: Path, tokenizer, pairs: list[tuple]) -> tuple[int, int, int]:
     """Writes a shard; documents, tokens, tokens of text."""
     tokens, lengths, prompts = [], [], []
-    eos = tokenizer.token_to_id("<|eos|>")
+    special = tokenizer.token_to_id
     texts = tokenizer.encode_batch([text for *_, text in pairs], add_special_tokens=False)
-    for (task, tone, typed, text), encoded in zip(pairs, texts):
+    for (task, tone, angle, typed, text), encoded in zip(pairs, texts):
         if task == "prose":  # no request: the text follows <|out|> at once
-            head = [tokenizer.token_to_id(t) for t in ("<|bos|>", "<|prose|>", "<|out|>")]
+            head = [special(t) for t in ("<|bos|>", "<|prose|>", "<|out|>")]
+        elif task == "chat":
+            head = prompt_ids(tokenizer, "prose", [], typed)
         else:
             head = prompt_ids(tokenizer, task, controls(task, tone, text), typed)
-        ids = (head + encoded.ids + [eos])[:MAX_TOKENS]
+        first = [special(f"<|angle:{angle}|>")] if angle else []
+        ids = (head + first + encoded.ids + [special("<|eos|>")])[:MAX_TOKENS]
         if len(head) + 2 <= len(ids):
             tokens.append(np.array(ids, np.uint16))
             lengths.append(len(ids))

@@ -37,6 +37,8 @@ def main():
     parser.add_argument("--top-p", type=float, default=0.9)
     parser.add_argument("--top-k", type=int, default=40)
     parser.add_argument("--repetition-penalty", type=float, default=1.0)
+    parser.add_argument("--candidates", type=int, default=4, help="written for each draft handed out")
+    parser.add_argument("--boost", type=float, default=0.0, help="added to the scores of the brief's words until they are written")
     args = parser.parse_args()
     model = read(args.checkpoint)
     write_folder(model, args.folder, args.tokenizer)
@@ -127,6 +129,8 @@ def write_sampling(writer: gguf.GGUFWriter, args):
     writer.add_float32("kinglet.sampling.top_p", args.top_p)
     writer.add_uint32("kinglet.sampling.top_k", args.top_k)
     writer.add_float32("kinglet.sampling.repetition_penalty", args.repetition_penalty)
+    writer.add_uint32("kinglet.candidates", args.candidates)
+    writer.add_float32("kinglet.boost", args.boost)
 
 
 def tensors(model: Llama):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-ROUND_TO = 256
+ROUND_TO = 512
 
 
 @dataclass
@@ -119,8 +119,18 @@ class Attention(nn.Module):
             cache[index] = (k, v)
         if self.kv_heads != self.heads:
             k, v = (t.repeat_interleave(self.heads // self.kv_heads, 1) for t in (k, v))
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=time > 1)  # a prefill starts from an empty cache
+        causal = time > 1  # a prefill starts from an empty cache
+        y = short_attention(q, k, v) if causal and q.device.type == "cpu" else F.scaled_dot_product_attention(q, k, v, is_causal=causal)
         return self.o_proj(y.transpose(1, 2).reshape(batch, time, -1))
+
+
+def short_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention as two products: [batch, heads, time, head_dim]. PyTorch's fused one takes three times as long backwards on a CPU."""
+    batch, heads, time, width = q.shape
+    flat = lambda x: x.reshape(batch * heads, time, width)
+    future = torch.full((time, time), float("-inf"), dtype=q.dtype).triu(1)
+    scores = torch.baddbmm(future.expand(batch * heads, time, time), flat(q), flat(k).transpose(1, 2), alpha=width ** -0.5)
+    return torch.bmm(scores.softmax(-1).to(v.dtype), flat(v)).view(q.shape)
 
 
 class Mlp(nn.Module):

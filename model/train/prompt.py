@@ -1,12 +1,13 @@
 """One request -> token ids, and the same serialisation as a chat template.
 
-    <|bos|><|post|><|tone:T|><|len:L|><|tags:0/1|><|emoji:0/1|><|in|>BRIEF<|out|>TEXT<|eos|>
+    <|bos|><|post|><|tone:T|><|len:L|><|tags:0/1|><|emoji:0/1|><|in|>BRIEF<|out|><|angle:A|>TEXT<|eos|>
     <|bos|><|rewrite|><|tone:T|><|in|>INPUT<|out|>TEXT<|eos|>
     <|bos|><|TASK|><|in|>INPUT<|out|>TEXT<|eos|>        TASK: shorten continue fix expand
 
-What people type is tokenised with special tokens switched off: a brief that holds
-"<|eos|>" is ten ordinary tokens. Three reserved entries of the corpus tokenizer are
-renamed here, because its serialisation (scripts/fmt.py) has no such tone or task.
+The angle stands first in the answer: the model picks it, or whoever decodes does, and drafts of one
+prompt can differ in it. What people type is tokenised with special tokens switched off: a brief that
+holds "<|eos|>" is ten ordinary tokens. Entries of the corpus tokenizer that its serialisation
+(scripts/fmt.py) reserved, or used for what is not used here, are renamed.
 """
 import json
 import re
@@ -14,11 +15,18 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-RENAMED = {"<|reserved0|>": "<|tone:reflective|>", "<|reserved1|>": "<|fix|>", "<|reserved2|>": "<|expand|>"}
+RENAMED = {
+    "<|reserved0|>": "<|tone:reflective|>", "<|reserved1|>": "<|fix|>", "<|reserved2|>": "<|expand|>",
+    "<|reserved3|>": "<|angle:announcement|>", "<|reserved4|>": "<|angle:question|>", "<|reserved5|>": "<|angle:benefit|>",
+    "<|reserved6|>": "<|angle:story|>", "<|reserved7|>": "<|angle:tip|>", "<|topic|>": "<|angle:thanks|>",
+    "<|kw|>": "<|angle:humour|>", "<|simplify|>": "<|angle:invitation|>", "<|tone:question|>": "<|angle:opinion|>",
+    "<|chat|>": "<|angle:update|>",
+}
 # A renamed entry starts from the embedding of a trained one that means nearly the same.
 BORN_FROM = {"<|tone:reflective|>": "<|tone:neutral|>", "<|fix|>": "<|rewrite|>", "<|expand|>": "<|rewrite|>"}
 TONES = ["neutral", "friendly", "formal", "witty", "excited", "reflective"]
 TASKS = ["post", "rewrite", "shorten", "continue", "fix", "expand"]
+ANGLES = ["announcement", "question", "benefit", "story", "tip", "thanks", "humour", "invitation", "opinion", "update"]
 SHORT_CHARS, MEDIUM_CHARS = 100, 200
 EMOJI = re.compile("[\u2600-\u27bf\u2b00-\u2bff\U0001F000-\U0001FAFF\ufe0f]")
 HASHTAG = re.compile(r"#\w")

@@ -27,7 +27,8 @@ HERE = Path(__file__).resolve().parent
 CORPUS = HERE.parents[2] / "shared" / "corpus"
 MIXTURES = {  # share of the tokens by shard
     "general": {"natural": .30, "chat": .18, "prose": .22, "grammar": .10, "natural-edits": .06, "authored": .12, "edits": .02},
-    "posts": {"authored": .55, "rough": .07, "edits": .04, "natural": .20, "grammar": .02, "natural-edits": .04, "chat": .05, "prose": .03},
+    "early": {"authored": .42, "rough": .04, "edits": .03, "natural": .22, "grammar": .13, "natural-edits": .03, "chat": .13},
+    "posts": {"authored": .78, "rough": .05, "edits": .06, "natural": .03, "grammar": .05, "chat": .03},
 }
 WARM_SHARE, DECAY_FROM, FLOOR = 0.02, 0.35, 0.02
 
@@ -39,7 +40,7 @@ def main():
     model = initial_model(args).to(device)
     wrapped = torch.nn.parallel.DistributedDataParallel(model) if world > 1 else model
     optimizers = make_optimizers(model, args)
-    batches = Batches(args.data, MIXTURES[args.phase], args.tokens, args.phase == "posts", args.seed, rank, world)
+    batches = Batches(args.data, MIXTURES[args.phase], args.tokens, args.phase != "general", args.seed, rank, world)
     state = {"step": 0, "seconds": 0.0, "seen": 0, "best": float("inf"), "batches": (0, 0)}
     latest = args.save / "latest.pt"
     if latest.exists():
@@ -54,14 +55,14 @@ def main():
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--phase", choices=MIXTURES, default="posts")
-    parser.add_argument("--init", type=Path, help="Hugging Face folder or .pt checkpoint; none: from scratch")
+    parser.add_argument("--init", type=Path, help="Hugging Face folder, GGUF or .pt checkpoint; none: from scratch")
     parser.add_argument("--config", type=Path, help="config.json of a model from scratch; none: 10 layers of 320")
     parser.add_argument("--data", type=Path, default=HERE / "runs" / "data")
     parser.add_argument("--save", type=Path, default=HERE / "runs" / "posts", help="checkpoints, log and curve")
     parser.add_argument("--tokenizer", type=Path, default=CORPUS / "tokenizer-8k.json")
     parser.add_argument("--minutes", type=float, help="budget by the clock")
     parser.add_argument("--steps", type=int, help="budget by steps")
-    parser.add_argument("--tokens", type=int, default=4096, help="padded tokens a batch and rank")
+    parser.add_argument("--tokens", type=int, default=3360, help="padded tokens a batch and rank, a multiple of 3360")
     parser.add_argument("--lr", type=float, default=8e-4, help="AdamW")
     parser.add_argument("--muon-lr", type=float, default=7e-3)
     parser.add_argument("--decay", type=float, default=0.05, help="weight decay")
@@ -91,6 +92,11 @@ def start_ranks(args) -> tuple[int, int, torch.device]:
 def initial_model(args) -> Llama:
     if args.init is None:
         return Llama(Config.read(args.config) if args.config else Config(), args.dropout)
+    if args.init.suffix == ".gguf":
+        from export import from_gguf
+        model = Llama((shipped := from_gguf(args.init)).config, args.dropout)
+        model.load_state_dict(shipped.state_dict())
+        return model
     if args.init.is_file():
         saved = torch.load(args.init, weights_only=False)
         model = Llama(Config(**saved["config"]), args.dropout)
@@ -190,7 +196,7 @@ def validate(model, valid: Shard, device) -> float:
     """Nats a token of the text, over all held-out hand-written posts."""
     model.eval()
     total = count = 0
-    for ids, targets in valid.in_order(8192):
+    for ids, targets in valid.in_order(3360):
         with torch.autocast(device.type, torch.bfloat16):
             loss = model(ids.to(device), targets.to(device))
         tokens = int((targets >= 0).sum())

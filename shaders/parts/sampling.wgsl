@@ -9,4 +9,8 @@ struct Sampling {
     top_k: u32,
     num_end_tokens: u32,
     end_tokens: array<vec4<u32>, 4>,
+    boost: f32,
+    scored: u32,
+    reserved_0: u32,
+    reserved_1: u32,
 }

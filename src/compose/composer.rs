@@ -1,14 +1,18 @@
 //! The loop: a brief in, drafts streamed out. Tokens come from the session, decisions from [`DraftState`]; here they meet.
 //!
-//! More drafts than the session holds are written in rounds. A draft from which no word could be used is written once more from tokens
-//! that are words, so that there are always as many valid drafts as asked for, even from a model that writes noise.
+//! For each draft the model may want several candidates written, of which the best is handed out (`rank`); the first of them is what
+//! streams meanwhile. What the session cannot hold together is written in rounds; a candidate is the same in whatever company. A draft
+//! from which no word could be used is written once more from tokens that are words, so that there are always as many valid drafts as
+//! asked for, even from a model that writes noise.
 
 use super::brief::Brief;
 use super::draft::{Action, DraftEvent, DraftState, StopReason, showable};
 use super::error::ComposeError;
 use super::guard::DraftGuard;
 use super::prompt::{self, PromptStyle};
-use super::{MAX_RETAKES, vocabulary};
+use super::rank::Keywords;
+use super::rank::MAX_CANDIDATES;
+use super::{MAX_COUNT, MAX_RETAKES, vocabulary};
 use crate::{
     Result,
     engine::Engine,
@@ -20,6 +24,10 @@ use std::collections::VecDeque;
 /// Tokens a prompt must leave for a draft, however short, and tokens a model's context must have for composing at all.
 const LEAST_ROOM: u32 = 24;
 const LEAST_CONTEXT: u32 = 48;
+/// What a candidate that never came to an end by itself loses against the others.
+const REPAIRED_COSTS: f32 = 2.0;
+/// What a nat of mean log-probability counts among candidates, beside the figures of `rank`.
+const LIKELIHOOD_COUNTS: f32 = 1.5;
 /// A form of asking that leaves less of the brief than this gives way to a shorter form.
 const LEAST_BRIEF_BYTES: usize = 64;
 
@@ -33,12 +41,20 @@ impl Composer {
     /// If the model's context is too short, its chat template fails, or the device does.
     pub async fn start(engine: &mut Engine, brief: &Brief) -> Result<Composition> {
         let prompt = prompt_ids(engine, brief)?;
-        let together = engine.session.max_count().max(1) as usize;
-        let all: Vec<u32> = (0..brief.count).collect();
-        let rounds = all.chunks(together).map(|drafts| Round { drafts: drafts.to_vec(), words_only: false }).collect();
-        let guard = DraftGuard::new(brief);
-        let mut composition =
-            Composition { brief: brief.clone(), guard, prompt, rounds, started: 0, slots: Vec::new(), ready: VecDeque::new() };
+        let candidates = engine.writing.candidates.min(engine.session.max_count()).max(1);
+        let drafts: Vec<u32> = (0..brief.count).collect();
+        let together = (engine.session.max_count() / candidates).max(1) as usize;
+        let rounds = drafts.chunks(together).map(|drafts| Round { drafts: drafts.to_vec(), candidates, words_only: false }).collect();
+        let (guard, keywords) = (DraftGuard::new(brief), Keywords::of(&brief.brief));
+        let mut composition = Composition {
+            brief: brief.clone(),
+            guard,
+            keywords,
+            prompt,
+            rounds,
+            slots: Vec::new(),
+            ready: VecDeque::new(),
+        };
         composition.start_round(engine).await?;
         Ok(composition)
     }
@@ -48,27 +64,42 @@ impl Composer {
 pub struct Composition {
     brief: Brief,
     guard: DraftGuard,
+    keywords: Keywords,
     prompt: Vec<u32>,
     rounds: VecDeque<Round>,
-    started: u64,
-    /// The drafts of the running round, in the session's order.
+    /// The candidates of the running round, in the session's order: those of one draft side by side.
     slots: Vec<Slot>,
     ready: VecDeque<DraftEvent>,
 }
 
-/// Drafts that are written together.
+/// Consecutive drafts that are written together, each by so many candidates.
 struct Round {
     drafts: Vec<u32>,
+    candidates: u32,
     words_only: bool,
 }
 
-/// One draft in the session.
+/// A candidate's text.
+#[derive(Clone, Debug)]
+struct Finished {
+    text: String,
+    stop: StopReason,
+    /// Mean logarithm of the probability of its tokens.
+    likelihood: f32,
+}
+
+/// One candidate in the session.
 struct Slot {
+    /// The draft it is for.
     index: u32,
     detokenizer: Detokenizer,
     state: DraftState,
     words_only: bool,
     done: bool,
+    /// What became of it, once it is done; nothing if it was abandoned.
+    finished: Option<Finished>,
+    /// Of its tokens.
+    log_probabilities: Vec<f32>,
     shown: String,
 }
 
@@ -98,16 +129,20 @@ impl Composition {
 
     /// Ends every unfinished draft as `cancelled`, with the whole sentences it has. A draft with none has `valid: false` and what there is.
     pub fn cancel(&mut self, engine: &mut Engine) {
-        for (draft, slot) in (0..).zip(&mut self.slots) {
-            if slot.done {
-                continue;
-            }
-            slot.done = true;
-            engine.session.stop(draft);
-            let event = match slot.state.cancel(&self.guard) {
-                Some(text) => DraftEvent::new(slot.index, self.brief.network, text, Some(StopReason::Cancelled)),
-                None => unfinished(slot.index, &self.brief, showable(slot.state.text())),
+        for index in self.running_drafts() {
+            let own = self.candidates_of(index);
+            let running = own.clone().filter(|&at| !self.slots[at].done);
+            let whole = running.filter_map(|at| self.slots[at].state.cancel(&self.guard));
+            let whole = whole.map(|text| Finished { text, stop: StopReason::Cancelled, likelihood: f32::NEG_INFINITY });
+            let finished = own.clone().filter_map(|at| self.slots[at].finished.clone());
+            let event = match self.best(finished.chain(whole).collect()) {
+                Some(Finished { text, stop, .. }) => DraftEvent::new(index, self.brief.network, text, Some(stop)),
+                None => unfinished(index, &self.brief, showable(self.slots[own.start].state.text())),
             };
+            for at in own {
+                self.slots[at].done = true;
+                engine.session.stop(at as u32);
+            }
             self.ready.push_back(event);
         }
         for index in std::mem::take(&mut self.rounds).into_iter().flat_map(|round| round.drafts) {
@@ -121,28 +156,34 @@ impl Composition {
         let end_tokens = if round.words_only { Vec::new() } else { engine.tokenizer.end_tokens() };
         let banned = match round.words_only {
             true => vocabulary::all_but_words(&engine.tokenizer, vocab_size, self.brief.max_units()),
-            false => vocabulary::unwanted(&engine.tokenizer, vocab_size, &end_tokens, &self.brief),
+            false => vocabulary::unwanted(&engine.tokenizer, vocab_size, &end_tokens, &engine.writing.angles, &self.brief),
         };
         let request = Request {
             prompt: self.prompt.clone(),
-            count: round.drafts.len() as u32,
+            count: round.drafts.len() as u32 * round.candidates,
             max_tokens: 4 * self.brief.max_units() + 64,
             sampling: engine.sampling,
-            seed: self.brief.seed.wrapping_add(self.started),
+            seed: self.brief.seed,
             end_tokens,
             banned,
+            boosted: vocabulary::first_tokens(&engine.tokenizer, self.keywords.words()),
+            boost: engine.writing.boost,
+            scored: round.candidates > 1,
+            // A draft that is written again is another one to the random counter.
+            first_draft: round.drafts[0] * round.candidates + if round.words_only { MAX_COUNT * MAX_CANDIDATES } else { 0 },
         };
-        self.started += 1;
         engine.session.start(&request).await?;
-        let slot = |&index: &u32| Slot {
+        let slot = |index: u32| Slot {
             index,
             detokenizer: engine.tokenizer.detokenizer(true),
             state: if round.words_only { DraftState::without_retakes() } else { DraftState::default() },
             words_only: round.words_only,
             done: false,
+            finished: None,
+            log_probabilities: Vec::new(),
             shown: String::new(),
         };
-        self.slots = round.drafts.iter().map(slot).collect();
+        self.slots = round.drafts.iter().flat_map(|&index| (0..round.candidates).map(move |_| index)).map(slot).collect();
         Ok(())
     }
 
@@ -152,6 +193,7 @@ impl Composition {
         if slot.done {
             return Ok(());
         }
+        slot.log_probabilities.push(step.log_probability);
         if step.end != Some(End::EndToken) {
             slot.detokenizer.push(step.token);
         }
@@ -159,42 +201,73 @@ impl Composition {
             Action::Continue => {}
             Action::Rewind { keep, ban } => {
                 slot.detokenizer.truncate(keep as usize);
+                slot.log_probabilities.truncate(keep as usize);
                 engine.session.rewind(step.draft, keep, Some(ban));
             }
             Action::Finish { text, stop } => {
-                slot.done = true;
                 engine.session.stop(step.draft);
-                self.ready.push_back(DraftEvent::new(slot.index, self.brief.network, text, Some(stop)));
-                return Ok(());
+                let likelihood = slot.log_probabilities.iter().sum::<f32>() / slot.log_probabilities.len().max(1) as f32;
+                slot.finished = Some(Finished { text, stop, likelihood });
+                return self.conclude(step.draft as usize);
             }
             Action::Abandon => {
                 engine.session.stop(step.draft);
-                return self.abandon(step.draft as usize);
+                return self.conclude(step.draft as usize);
             }
         }
+        let is_first = !self.slots[..step.draft as usize].iter().any(|other| other.index == self.slots[step.draft as usize].index);
+        let slot = &mut self.slots[step.draft as usize];
         let text = showable(slot.state.text());
-        if text != slot.shown {
+        if is_first && text != slot.shown {
             slot.shown = text.to_string();
             self.ready.push_back(DraftEvent::new(slot.index, self.brief.network, text.to_string(), None));
         }
         Ok(())
     }
 
-    /// Puts a draft off to a round of its own in which it is written from words alone.
-    fn abandon(&mut self, draft: usize) -> Result<(), ComposeError> {
-        let slot = &mut self.slots[draft];
-        slot.done = true;
-        if slot.words_only {
-            return Err(ComposeError::NoWords { index: slot.index, attempts: MAX_RETAKES + 2 });
+    /// A candidate is done. If it was the last of its draft, the best is handed out; if none came to anything, the draft is put off to a
+    /// round of its own in which it is written from words alone.
+    fn conclude(&mut self, at: usize) -> Result<(), ComposeError> {
+        self.slots[at].done = true;
+        let (index, words_only) = (self.slots[at].index, self.slots[at].words_only);
+        let own = self.candidates_of(index);
+        if self.slots[own.clone()].iter().any(|slot| !slot.done) {
+            return Ok(());
         }
-        self.rounds.push_back(Round { drafts: vec![slot.index], words_only: true });
+        match self.best(self.slots[own].iter().filter_map(|slot| slot.finished.clone()).collect()) {
+            Some(Finished { text, stop, .. }) => self.ready.push_back(DraftEvent::new(index, self.brief.network, text, Some(stop))),
+            None if words_only => return Err(ComposeError::NoWords { index, attempts: MAX_RETAKES + 2 }),
+            None => self.rounds.push_back(Round { drafts: vec![index], candidates: 1, words_only: true }),
+        }
         Ok(())
     }
 
-    /// The session has nothing more for drafts that are not finished.
+    /// The session has nothing more for candidates that are not finished.
     fn abandon_all(&mut self) -> Result<(), ComposeError> {
         let open: Vec<usize> = (0..self.slots.len()).filter(|&i| !self.slots[i].done).collect();
-        open.into_iter().try_for_each(|draft| self.abandon(draft))
+        open.into_iter().try_for_each(|at| self.conclude(at))
+    }
+
+    /// The candidate that is handed out: the first of the best.
+    fn best(&self, finished: Vec<Finished>) -> Option<Finished> {
+        let score = |candidate: &Finished| {
+            let ended = if candidate.stop == StopReason::Repaired { REPAIRED_COSTS } else { 0.0 };
+            self.keywords.score(&candidate.text) + LIKELIHOOD_COUNTS * candidate.likelihood - ended
+        };
+        finished.into_iter().reduce(|best, next| if score(&next) > score(&best) { next } else { best })
+    }
+
+    /// The drafts of the running round that are not handed out.
+    fn running_drafts(&self) -> Vec<u32> {
+        let mut drafts: Vec<u32> = self.slots.iter().filter(|slot| !slot.done).map(|slot| slot.index).collect();
+        drafts.dedup();
+        drafts
+    }
+
+    /// Where the candidates of a draft stand.
+    fn candidates_of(&self, index: u32) -> std::ops::Range<usize> {
+        let start = self.slots.iter().position(|slot| slot.index == index).unwrap_or(0);
+        start..start + self.slots[start..].iter().take_while(|slot| slot.index == index).count()
     }
 }
 

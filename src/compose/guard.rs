@@ -1,7 +1,7 @@
 //! Text so far → verdict: go on, finished, or take something back.
 //!
 //! The rules a draft is held to: valid for its network and no longer than asked; ends where a sentence ends; no hashtag, emoji, link or
-//! handle that was not allowed or given; no sentence twice; not the brief again. Pure functions over text that `tidy` made; who acts on
+//! handle that was not allowed or given; no number that the brief does not hold; no sentence twice; not the brief again. Pure functions over text that `tidy` made; who acts on
 //! a verdict is `draft`.
 
 use super::brief::{Brief, EmojiRule};
@@ -150,9 +150,10 @@ impl DraftGuard {
 
     /// The first thing that may not be in a draft: where it begins (for an echo: where it ends), and what kind of fault it is.
     fn first_fault(&self, text: &str, ending: Ending) -> Option<(usize, Fault)> {
-        let forbidden = [self.hashtag(text), self.emoji(text), self.link(text, ending), self.handle(text, ending), repeated(text, ending)];
+        let signs = [self.hashtag(text), self.emoji(text), self.link(text, ending), self.handle(text, ending)];
+        let forbidden = signs.into_iter().chain([self.number(text, ending), repeated(text, ending)]);
         let echo = self.echo(text, ending).map(|end| (end, Fault::Echo));
-        forbidden.into_iter().flatten().map(|at| (at, Fault::Forbidden)).chain(echo).min_by_key(|&(at, _)| at)
+        forbidden.flatten().map(|at| (at, Fault::Forbidden)).chain(echo).min_by_key(|&(at, _)| at)
     }
 
     fn hashtag(&self, text: &str) -> Option<usize> {
@@ -200,6 +201,18 @@ impl DraftGuard {
         })
     }
 
+    /// Digits that the brief does not hold: the first of their run.
+    fn number(&self, text: &str, ending: Ending) -> Option<usize> {
+        digit_runs(text).find(|run| {
+            let unfinished = ending == Ending::Open && run.end == text.len();
+            let found = &text[run.clone()];
+            !digit_runs(&self.brief).any(|given| match unfinished {
+                true => self.brief[given].starts_with(found),
+                false => self.brief[given] == *found,
+            })
+        }).map(|run| run.start)
+    }
+
     fn holds_handle(&self, name: &str, unfinished: bool) -> bool {
         self.brief.match_indices(name).any(|(at, _)| {
             let after = self.brief[at + name.len()..].chars().next();
@@ -234,6 +247,13 @@ impl DraftGuard {
 /// The words of a text in lower case, with the byte where each begins.
 pub(super) fn words(text: &str) -> impl Iterator<Item = (usize, String)> + '_ {
     text.unicode_word_indices().map(|(at, word)| (at, word.to_lowercase()))
+}
+
+/// Byte ranges of the runs of ASCII digits.
+fn digit_runs(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+    let digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    let starts = (0..text.len()).filter(move |&at| digit(at) && (at == 0 || !digit(at - 1)));
+    starts.map(move |start| start..(start..).find(|&at| !digit(at)).unwrap_or(text.len()))
 }
 
 /// The part of a text whose words are finished.

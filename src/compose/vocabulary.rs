@@ -8,8 +8,8 @@ use crate::text::Tokenizer;
 /// The first two bytes of nearly every emoji, as byte-level vocabularies spell them.
 const EMOJI_BYTES: &str = "ðŁ";
 
-/// Tokens no draft of this brief may hold: control tokens but the ends, ids without a text, and signs the rules forbid.
-pub(super) fn unwanted(tokenizer: &Tokenizer, vocab_size: u32, end_tokens: &[u32], brief: &Brief) -> Vec<u32> {
+/// Tokens no draft of this brief may hold: control tokens but the ends and `angles`, ids without a text, and signs the rules forbid.
+pub(super) fn unwanted(tokenizer: &Tokenizer, vocab_size: u32, end_tokens: &[u32], angles: &[u32], brief: &Brief) -> Vec<u32> {
     let mut signs = Vec::new();
     if brief.hashtags.most() == 0 {
         signs.extend(["#", "＃"]);
@@ -23,7 +23,20 @@ pub(super) fn unwanted(tokenizer: &Tokenizer, vocab_size: u32, end_tokens: &[u32
         None => true,
         Some(token) => special.contains(&id) || signs.iter().any(|sign| token.contains(sign)),
     };
-    (0..vocab_size).filter(|id| !end_tokens.contains(id) && is_unwanted(*id)).collect()
+    (0..vocab_size).filter(|id| !end_tokens.contains(id) && !angles.contains(id) && is_unwanted(*id)).collect()
+}
+
+/// For each word in lower case the tokens that begin it inside a text, as it is and with a capital, if they say more than a letter.
+pub(super) fn first_tokens(tokenizer: &Tokenizer, words: &[String]) -> Vec<u32> {
+    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+    let spelled = words.iter().filter(|word| word.is_ascii()).flat_map(|word| [format!(" {word}"), format!(" {}", capital(word))]);
+    let first = spelled.filter_map(|word| tokenizer.encode_plain(&word).first().copied());
+    let says_enough = |id: &u32| {
+        let token = tokenizer.id_to_token(*id).unwrap_or_default();
+        let bare = token.trim_start_matches(['Ġ', '▁', ' ']);
+        bare.len() > 1 || bare.bytes().all(|b| b.is_ascii_digit())
+    };
+    first.filter(says_enough).collect()
 }
 
 /// All tokens but those that are a word with the space before it, short enough for the length asked for. If there are none, letters stay.

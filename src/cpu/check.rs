@@ -12,7 +12,7 @@ pub(super) struct Known<'a> {
     pub(super) weights: &'a [Weight],
     pub(super) vectors: &'a [Vec<f32>],
     pub(super) caches: &'a Caches,
-    /// mask: `[ceil(vocab_size / 32)]` u32
+    /// mask: `[2, ceil(vocab_size / 32)]` u32
     pub(super) mask_words: usize,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn check_plan(plan: &Plan, known: &Known) {
                 fits("out", width(*out), heads.num_attention_heads * heads.head_dim);
                 check_heads(known.caches, *layer, heads);
             }
-            Op::Sample { logits } => fits("the mask", known.mask_words as u32, width(*logits).div_ceil(32)),
+            Op::Sample { logits } => fits("the mask", known.mask_words as u32, 2 * width(*logits).div_ceil(32)),
         }
     }
 }

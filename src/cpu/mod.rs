@@ -71,6 +71,9 @@ impl Cpu {
             top_k: 0,
             num_end_tokens: 0,
             end_tokens: [0; 16],
+            boost: 0.0,
+            scored: 0,
+            reserved: [0; 2],
         };
         let state = State { caches: Caches::default(), history: History::default(), mask: Vec::new(), sampling };
         let engine = Engine { weights: Vec::new(), vectors: Vec::new(), plans: Vec::new(), state, pace: Pace::new(pause) };
@@ -179,7 +182,7 @@ impl Machine for Cpu {
         let tokens = zeros("the token history", u64::from(spec.slots) * stride as u64)?;
         self.engine.state.caches = Caches::new(spec)?;
         self.engine.state.history = History { tokens, stride };
-        self.engine.state.mask = zeros("the token mask", u64::from(spec.vocab_size.div_ceil(32)))?;
+        self.engine.state.mask = zeros("the token mask", 2 * u64::from(spec.vocab_size.div_ceil(32)))?;
         Ok(())
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Weight {
 pub(super) struct State {
     pub(super) caches: Caches,
     pub(super) history: History,
-    /// mask: `[ceil(vocab_size / 32)]` u32
+    /// mask: `[2, ceil(vocab_size / 32)]` u32
     pub(super) mask: Vec<u32>,
     pub(super) sampling: Sampling,
 }

@@ -1,8 +1,10 @@
 //! How a model wants to be sampled: GGUF's `general.sampling.*` or `kinglet.sampling.*`, `generation_config.json`, else 0.7 and 0.9.
 
 use crate::{
+    compose::MAX_CANDIDATES,
     session::SamplingParams,
     source::{Checkpoint, Description, gguf::Value},
+    text::Tokenizer,
 };
 
 /// Parameters that a caller set; the rest is the model's.
@@ -30,20 +32,46 @@ impl SamplingOverrides {
     }
 }
 
+/// How drafts are best written with a model: GGUF's `kinglet.candidates`, `kinglet.boost` and the model's `<|angle:…|>` tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Writing {
+    /// Candidates written for each draft handed out, 1 to [`MAX_CANDIDATES`].
+    pub candidates: u32,
+    /// Added to the scores of the brief's words until they are written; 0 is off.
+    pub boost: f32,
+    /// Control tokens with which the model may begin a draft: the angle it takes.
+    pub angles: Vec<u32>,
+}
+
+/// What a model's file says of writing drafts, else one candidate and no boost.
+pub(super) fn writing(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Writing {
+    let number = |key: &str| gguf_number(checkpoint, key);
+    let is_angle = |id: &u32| tokenizer.id_to_token(*id).is_some_and(|token| token.starts_with("<|angle:"));
+    Writing {
+        candidates: number("kinglet.candidates").map_or(1, |count| (count as u32).clamp(1, MAX_CANDIDATES)),
+        boost: number("kinglet.boost").filter(|boost| (0.0..=100.0).contains(boost)).map_or(0.0, |boost| boost as f32),
+        angles: tokenizer.special_ids().into_iter().filter(is_angle).collect(),
+    }
+}
+
+fn gguf_number(checkpoint: &Checkpoint, key: &str) -> Option<f64> {
+    let Description::Gguf(metadata) = &checkpoint.description else { return None };
+    match metadata.get(key)? {
+        Value::F64(value) => Some(*value),
+        Value::U64(value) => Some(*value as f64),
+        Value::I64(value) => Some(*value as f64),
+        _ => None,
+    }
+}
+
 /// The model's parameters; a field that is absent or out of bounds is ours.
 pub(super) fn sampling(checkpoint: &Checkpoint) -> SamplingParams {
     let config = checkpoint.companions.generation_config.as_deref().and_then(|text| serde_json::from_str(text).ok());
     let config: serde_json::Value = config.unwrap_or_default();
     let number = |key: &str| match &checkpoint.description {
-        Description::Gguf(metadata) => {
+        Description::Gguf(_) => {
             let short = if key == "temperature" { "temp" } else { key };
-            let keys = [format!("kinglet.sampling.{key}"), format!("general.sampling.{short}")];
-            keys.iter().find_map(|key| match metadata.get(key)? {
-                Value::F64(value) => Some(*value),
-                Value::U64(value) => Some(*value as f64),
-                Value::I64(value) => Some(*value as f64),
-                _ => None,
-            })
+            gguf_number(checkpoint, &format!("kinglet.sampling.{key}")).or_else(|| gguf_number(checkpoint, &format!("general.sampling.{short}")))
         }
         Description::HuggingFace(_) => config.get(key)?.as_f64(),
     };

@@ -5,7 +5,7 @@ mod device;
 mod generation;
 mod info;
 
-pub use defaults::SamplingOverrides;
+pub use defaults::{SamplingOverrides, Writing};
 pub use device::DeviceReport;
 pub use generation::{GenerateRequest, Generated, Generation, Input};
 pub use info::ModelInfo;
@@ -119,6 +119,8 @@ pub struct Engine {
     pub prompt_style: PromptStyle,
     /// How the model wants to be sampled.
     pub sampling: SamplingParams,
+    /// How drafts are best written with the model.
+    pub writing: Writing,
     /// Runs requests.
     pub session: Session,
 }
@@ -130,8 +132,8 @@ impl Engine {
     /// If a file is not a model that runs here, or no device that the options allow computes it correctly.
     pub async fn open(files: ModelFiles, options: EngineOptions) -> Result<Engine> {
         let Loaded { info, device, sampling, session, text, .. } = load(files, &options).await?;
-        let Text { tokenizer, template, prompt_style } = text?;
-        Ok(Engine { info, device, tokenizer, template, prompt_style, sampling, session })
+        let Text { tokenizer, template, prompt_style, writing } = text?;
+        Ok(Engine { info, device, tokenizer, template, prompt_style, sampling, writing, session })
     }
 
     /// Prompt ids of an input, with what its kind adds.
@@ -164,7 +166,7 @@ impl Engine {
             sampling,
             seed: request.seed,
             end_tokens,
-            banned: Vec::new(),
+            ..Request::default()
         };
         self.session.start(&request_ids).await?;
         Ok(Generation::new(request.count, request.stop, &self.tokenizer))
@@ -193,6 +195,8 @@ pub struct Text {
     pub template: Option<ChatTemplate>,
     /// How the model wants to be asked for a post.
     pub prompt_style: PromptStyle,
+    /// How drafts are best written with the model.
+    pub writing: Writing,
 }
 
 /// Reads headers and tokenizer, picks the device, streams the weights to it, compiles, and tests it.
@@ -226,7 +230,8 @@ fn text(checkpoint: &Checkpoint, blueprint: &Blueprint) -> Result<Text> {
         Some(Value::String(style)) => Some(style),
         _ => None,
     });
-    Ok(Text { tokenizer, template, prompt_style })
+    let writing = defaults::writing(checkpoint, &tokenizer);
+    Ok(Text { tokenizer, template, prompt_style, writing })
 }
 
 fn check_vocabulary(tokenizer: &Tokenizer, blueprint: &Blueprint) -> Result<(), ModelError> {
@@ -301,9 +306,7 @@ impl Loader<'_> {
                 count,
                 max_tokens: 1,
                 sampling: SamplingParams::GREEDY,
-                seed: 0,
-                end_tokens: Vec::new(),
-                banned: Vec::new(),
+                ..Request::default()
             };
             session.start(&request).await?;
             while let Some(step) = session.next().await? {

@@ -261,8 +261,8 @@ impl Machine for Gpu {
     }
 
     fn write_mask(&mut self, mask: &[u32]) {
-        let words = self.memory().spec.vocab_size.div_ceil(32);
-        assert_eq!(mask.len(), words as usize, "a mask has a bit for each token");
+        let words = 2 * self.memory().spec.vocab_size.div_ceil(32);
+        assert_eq!(mask.len(), words as usize, "a mask has two bits for each token");
         self.write(&self.memory().mask, 0, bytemuck::cast_slice(mask));
     }
 

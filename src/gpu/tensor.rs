@@ -120,7 +120,7 @@ pub(super) struct Memory {
     pub(super) turns: wgpu::Buffer,
     /// history: `[slots, max_seq + 1]` u32
     pub(super) history: wgpu::Buffer,
-    /// mask: `[ceil(vocab_size / 32)]` u32
+    /// mask: `[2, ceil(vocab_size / 32)]` u32
     pub(super) mask: wgpu::Buffer,
     /// A [`Sampling`].
     pub(super) sampling: wgpu::Buffer,
@@ -138,7 +138,7 @@ impl Memory {
             v,
             turns: allocator.storage("the rotary table", spec.rope.len() as u64)?,
             history: allocator.storage("the token history", u64::from(spec.slots) * (u64::from(spec.max_seq) + 1))?,
-            mask: allocator.storage("the token mask", u64::from(spec.vocab_size.div_ceil(32)))?,
+            mask: allocator.storage("the token mask", 2 * u64::from(spec.vocab_size.div_ceil(32)))?,
             sampling: allocator.uniform("the sampling parameters", size_of::<Sampling>() as u64)?,
         })
     }

@@ -18,7 +18,7 @@ pub struct MemorySpec {
     pub head_dim: u32,
     /// `[max_seq, head_dim / 2, 2]` f32: cosine and sine.
     pub rope: Vec<f32>,
-    /// The token mask is `[ceil(vocab_size / 32)]` u32, all zero at first.
+    /// The token mask is `[2, ceil(vocab_size / 32)]` u32, all zero at first.
     pub vocab_size: u32,
 }
 
@@ -82,7 +82,7 @@ pub trait Machine {
     fn write_history(&mut self, slot: u32, position: u32, tokens: &[u32]);
     /// Sets how plans sample, after everything submitted so far.
     fn write_sampling(&mut self, sampling: &Sampling);
-    /// Sets the token mask `[ceil(vocab_size / 32)]`, bit set = never drawn.
+    /// Sets the token mask `[2, ceil(vocab_size / 32)]`: a bit set in the first plane = never drawn, in the second = boosted.
     fn write_mask(&mut self, mask: &[u32]);
     /// Replays a plan without sampling once; resolves when its results may be read or built upon (a GPU need not have finished).
     fn run(&mut self, plan: PlanId) -> LocalFuture<'_, Result<(), MachineError>>;

@@ -208,10 +208,11 @@ pub struct Row {
     pub reserved: u32,
 }
 
-/// How `Op::Sample` draws, for all rows. Laid out as the shaders read it (a uniform buffer of 96 bytes).
+/// How `Op::Sample` draws, for all rows. Laid out as the shaders read it (a uniform buffer of 112 bytes).
 ///
 /// In this order: the token mask (bit set = never drawn) and the row's ban; `repetition_penalty` over the distinct tokens of the
-/// sequence so far (positivity-aware division, as Hugging Face); division by `temperature`; `top_k` (0 = off; all ties of the k-th are
+/// sequence so far (positivity-aware division, as Hugging Face); `boost` added to the boosted tokens (the mask's second plane) that the
+/// row has not drawn since its prefix, unless it is 0; division by `temperature`; `top_k` (0 = off; all ties of the k-th are
 /// kept); `top_p` (the smallest set of best tokens whose mass reaches it, ties to the lowest id); `min_p` (of the best survivor).
 /// `temperature` 0 takes the best token (lowest id on ties) after mask and penalty. The draw: u from Philox4x32-10 with key
 /// (seed low, seed high) and counter (position + 1, draft, attempt, 0), u = (word 0 >> 8) * 2^-24, takes the smallest id whose
@@ -240,14 +241,24 @@ pub struct Sampling {
     pub num_end_tokens: u32,
     /// Tokens that end a row.
     pub end_tokens: [u32; 16],
+    /// Added to the scores of boosted tokens until they are drawn; 0 is off.
+    pub boost: f32,
+    /// 1: the draw's log-probability is wanted; 0: it is left at 0.
+    pub scored: u32,
+    /// Zero.
+    pub reserved: [u32; 2],
 }
 
 /// What one row drew at one step.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Sampled {
     /// The token, or [`NO_TOKEN`] if the row was inactive.
     pub token: u32,
     /// The row's epoch.
     pub epoch: u32,
+    /// Natural logarithm of the token's probability after mask, penalty and boost, at temperature 1, if `Sampling::scored`.
+    pub log_probability: f32,
+    /// Zero.
+    pub reserved: u32,
 }

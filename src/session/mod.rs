@@ -49,6 +49,7 @@ pub struct Session {
     prompt: Vec<u32>,
     limit: u32,
     end_tokens: Vec<u32>,
+    first_draft: u32,
     drafts: Vec<Draft>,
     ready: VecDeque<Step>,
     counters: Counters,
@@ -96,6 +97,7 @@ impl Session {
             prompt: Vec::new(),
             limit: 0,
             end_tokens: Vec::new(),
+            first_draft: 0,
             drafts: Vec::new(),
             ready: VecDeque::new(),
             counters: Counters::default(),
@@ -154,9 +156,10 @@ impl Session {
         let last = request.prompt.len() as u32 - 1;
         self.prompt.clone_from(&request.prompt);
         self.end_tokens.clone_from(&request.end_tokens);
+        self.first_draft = request.first_draft;
         self.limit = (last + request.max_tokens).min(self.max_seq);
-        self.machine.write_sampling(&request.sampling.uniform(request.seed, &request.end_tokens));
-        self.machine.write_mask(&sampling::mask(&request.banned, self.config.vocab_size));
+        self.machine.write_sampling(&request.sampling.uniform(request.seed, &request.end_tokens, request.boost, request.scored));
+        self.machine.write_mask(&sampling::mask(&request.banned, &request.boosted, self.config.vocab_size));
         self.prefill_prompt().await?;
         for slot in 1..request.count {
             self.machine.write_history(slot, last, &request.prompt[last as usize..]);
@@ -273,6 +276,9 @@ impl Session {
         if request.end_tokens.len() > 16 {
             return Err(out_of_bounds("end_tokens", "at most 16", request.end_tokens.len()));
         }
+        if !(0.0..=100.0).contains(&request.boost) {
+            return Err(out_of_bounds("boost", "0 to 100", request.boost));
+        }
         request.sampling.check()
     }
 
@@ -321,7 +327,7 @@ impl Session {
             epoch: state.epoch,
             prefix_slot: 0,
             prefix_len: prefix,
-            draft,
+            draft: self.first_draft + draft,
             reserved: 0,
         }
     }
@@ -349,7 +355,7 @@ impl Session {
                 _ if position as u32 >= self.limit => Some(End::Limit),
                 _ => None,
             };
-            self.ready.push_back(Step { draft, token: drawn.token, end });
+            self.ready.push_back(Step { draft, token: drawn.token, log_probability: drawn.log_probability, end });
         }
     }
 

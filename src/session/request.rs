@@ -50,7 +50,7 @@ pub struct SessionOptions {
 }
 
 /// What to generate.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Request {
     /// Prompt ids, at least one.
     pub prompt: Vec<u32>,
@@ -66,15 +66,25 @@ pub struct Request {
     pub end_tokens: Vec<u32>,
     /// Tokens that are never drawn.
     pub banned: Vec<u32>,
+    /// Tokens that are likelier until they are drawn.
+    pub boosted: Vec<u32>,
+    /// What is added to their scores; 0 is off.
+    pub boost: f32,
+    /// Whether steps are to tell how probable their tokens were.
+    pub scored: bool,
+    /// The first draft's number in the random counter: drafts 0 to 3 with 4 here are drafts 4 to 7 of a larger request.
+    pub first_draft: u32,
 }
 
 /// One token of one draft. Tokens of a draft come in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// Which draft.
     pub draft: u32,
     /// The token; an end token too.
     pub token: u32,
+    /// Natural logarithm of its probability, if the request is scored; else 0.
+    pub log_probability: f32,
     /// Set with a draft's last token.
     pub end: Option<End>,
 }

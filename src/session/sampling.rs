@@ -37,7 +37,7 @@ impl SamplingParams {
         bounded("repetition_penalty", penalty, "above 0, at most 100", penalty > 0.0 && penalty <= 100.0)
     }
 
-    pub(super) fn uniform(&self, seed: u64, end: &[u32]) -> Sampling {
+    pub(super) fn uniform(&self, seed: u64, end: &[u32], boost: f32, scored: bool) -> Sampling {
         let mut end_tokens = [0; 16];
         end_tokens[..end.len()].copy_from_slice(end);
         Sampling {
@@ -50,6 +50,9 @@ impl SamplingParams {
             top_k: self.top_k,
             num_end_tokens: end.len() as u32,
             end_tokens,
+            boost,
+            scored: u32::from(scored),
+            reserved: [0; 2],
         }
     }
 }
@@ -58,11 +61,15 @@ fn bounded(what: &'static str, found: f32, expected: &str, holds: bool) -> Resul
     if holds { Ok(()) } else { Err(out_of_bounds(what, expected, found)) }
 }
 
-/// The token mask `[ceil(vocab_size / 32)]`, bit set = never drawn; ids past the vocabulary have no effect.
-pub(super) fn mask(banned: &[u32], vocab_size: u32) -> Vec<u32> {
-    let mut mask = vec![0; vocab_size.div_ceil(32) as usize];
-    for id in banned.iter().filter(|id| **id < vocab_size) {
-        mask[*id as usize / 32] |= 1 << (id % 32);
+/// The token mask `[2, ceil(vocab_size / 32)]`: a bit for each token never drawn, then for each boosted; ids past the vocabulary have no
+/// effect.
+pub(super) fn mask(banned: &[u32], boosted: &[u32], vocab_size: u32) -> Vec<u32> {
+    let words = vocab_size.div_ceil(32) as usize;
+    let mut mask = vec![0; 2 * words];
+    for (plane, ids) in mask.chunks_exact_mut(words).zip([banned, boosted]) {
+        for id in ids.iter().filter(|id| **id < vocab_size) {
+            plane[*id as usize / 32] |= 1 << (id % 32);
+        }
     }
     mask
 }

@@ -251,6 +251,9 @@ fn lively() -> Sampling {
         top_k: 20,
         num_end_tokens: 0,
         end_tokens: [0; 16],
+        boost: 0.0,
+        scored: 0,
+        reserved: [0; 2],
     }
 }
 
@@ -391,7 +394,7 @@ fn inactive_rows_are_left_untouched() {
     let asleep = Row { active: 0, epoch: 6, ..row(1, 11, 4) };
     loaded.machine.write_rows(loaded.decode, 1, &[asleep]);
     let drawn = loaded.decode(2);
-    assert_eq!([drawn[1], drawn[4]], [Sampled { token: NO_TOKEN, epoch: 6 }; 2]);
+    assert_eq!([drawn[1], drawn[4]], [Sampled { token: NO_TOKEN, epoch: 6, ..Sampled::default() }; 2]);
     assert!(drawn[0].token != NO_TOKEN && drawn[2].token != NO_TOKEN, "{drawn:?}");
     for (b, before) in before.iter().enumerate() {
         let width = before.len() / 3;
@@ -434,13 +437,13 @@ fn writes_wait_for_the_submissions_before_them() {
     loaded.machine.write_rows(loaded.decode, 0, &[restart]);
     let first = loaded.machine.submit(loaded.decode, 4);
     loaded.machine.write_sampling(&greedy());
-    loaded.machine.write_mask(&[u32::MAX, 0b01111]);
+    loaded.machine.write_mask(&[u32::MAX, 0b01111, 0, 0]);
     loaded.machine.write_rows(loaded.decode, 0, &[Row { epoch: 1, ..restart }]);
     let second = loaded.machine.submit(loaded.decode, 2);
     let drawn = block_on(loaded.machine.finish(first)).unwrap();
     assert_eq!(drawn.iter().map(|drawn| drawn.token).collect::<Vec<_>>(), want);
     let drawn = block_on(loaded.machine.finish(second)).unwrap();
-    assert_eq!(drawn, [Sampled { token: 36, epoch: 1 }; 2], "only token 36 is not masked");
+    assert_eq!(drawn, [Sampled { token: 36, epoch: 1, ..Sampled::default() }; 2], "only token 36 is not masked");
 }
 
 #[test]

@@ -88,6 +88,9 @@ pub const GREEDY: Sampling = Sampling {
     top_k: 0,
     num_end_tokens: 0,
     end_tokens: [0; 16],
+    boost: 0.0,
+    scored: 0,
+        reserved: [0; 2],
 };
 
 /// A device for tests: any adapter, unless the environment names one. None if there is none and none is required.

@@ -36,7 +36,7 @@ pub fn greedy(session: &mut Session, prompt: &[u32], count: u32, max_tokens: u32
         sampling: SamplingParams::GREEDY,
         seed: 7,
         end_tokens: Vec::new(),
-        banned: Vec::new(),
+        ..Request::default()
     };
     crate::devices::collect(session, &request)
 }

@@ -221,8 +221,10 @@ fn draw(machine: &mut dyn Machine, logits: &[Vec<f32>], sampling: &Sampling, ste
     machine.set_memory(&memory).unwrap();
     let plan = Plan { name: "draw", rows: 3, buffers: vec![Buffer { name: "x", width: 8 }, Buffer { name: "logits", width: vocab }], ops };
     let plan = block_on(machine.compile(&plan)).unwrap();
-    let mut mask = vec![0u32; vocab.div_ceil(32) as usize];
+    let words = vocab.div_ceil(32) as usize;
+    let mut mask = vec![0u32; 2 * words];
     mask[0] = 1 << 5;
+    mask[words] = 0b1010_0110;
     machine.write_mask(&mask);
     machine.write_sampling(sampling);
     for slot in 0..4 {
@@ -248,6 +250,8 @@ fn samplings() -> Vec<Sampling> {
     vec![
         GREEDY,
         Sampling { repetition_penalty: 1.7, ..GREEDY },
+        Sampling { boost: 4.0, ..GREEDY },
+        Sampling { boost: 2.5, temperature: 0.8, repetition_penalty: 1.2, ..seeded(11) },
         seeded(1),
         Sampling { temperature: 1.9, repetition_penalty: 1.3, ..seeded(2) },
         Sampling { temperature: 1e-39, ..seeded(3) },

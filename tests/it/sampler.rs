@@ -115,7 +115,7 @@ fn a_tiny_temperature_is_greedy_up_to_ties() {
     }
     let sampling = Sampling { temperature: 1e-39, ..off() };
     let mut row = Row { active: 1, limit: 9, ban: NO_TOKEN, ..Row::default() };
-    assert_eq!(sample_row(&mut row, &mut [1.0, -4.0, 2.0], &[0], &sampling, &mut history(1, 4)).token, 2);
+    assert_eq!(sample_row(&mut row, &mut [1.0, -4.0, 2.0], &[0; 2], &sampling, &mut history(1, 4)).token, 2);
 }
 
 #[test]
@@ -156,6 +156,9 @@ fn off() -> Sampling {
         top_k: 0,
         num_end_tokens: 0,
         end_tokens: [0; 16],
+        boost: 0.0,
+        scored: 0,
+        reserved: [0; 2],
     }
 }
 
@@ -167,6 +170,13 @@ fn naive_token(row: &Row, logits: &[f32], mask: &[u32], sampling: &Sampling, so_
     for (id, score) in &mut scores {
         if so_far.contains(id) {
             *score = if *score < 0.0 { *score * penalty } else { *score / penalty };
+        }
+    }
+    let words = mask.len() / 2;
+    for (id, score) in &mut scores {
+        let boosted = mask[words + *id as usize / 32] >> (id % 32) & 1 == 1;
+        if boosted && !so_far.iter().skip(row.prefix_len as usize + 1).any(|drawn| drawn == id) {
+            *score += f64::from(sampling.boost);
         }
     }
     let best_first = |scores: &BTreeMap<u32, f64>| {
@@ -213,7 +223,8 @@ fn sampling_a_row_equals_the_naive_twin_over_seeds_and_settings() {
     for round in 0..400 {
         let vocab_size = [7, 129, 1030][round % 3];
         let logits: Vec<f32> = random.floats(vocab_size).iter().map(|l| 6.0 * l).collect();
-        let mask: Vec<u32> = (0..vocab_size.div_ceil(32)).map(|_| (random.word() & random.word() & random.word()) as u32 & !1).collect();
+        let words = 2 * vocab_size.div_ceil(32);
+        let mask: Vec<u32> = (0..words).map(|_| (random.word() & random.word() & random.word()) as u32 & !1).collect();
         let pick = |random: &mut Random, choices: [f32; 3]| choices[random.below(3) as usize];
         let sampling = Sampling {
             seed_low: random.word() as u32,
@@ -223,6 +234,7 @@ fn sampling_a_row_equals_the_naive_twin_over_seeds_and_settings() {
             min_p: pick(&mut random, [0.0, 0.05, 0.4]),
             repetition_penalty: pick(&mut random, [1.0, 1.3, 0.8]),
             top_k: [0, 1, 5, 40, 2000][random.below(5) as usize],
+            boost: pick(&mut random, [0.0, 0.5, 3.0]),
             ..off()
         };
         let mut history = history(3, 12);
@@ -250,7 +262,7 @@ fn greedy_takes_the_lowest_id_on_ties_and_after_the_mask() {
     let sampling = Sampling { temperature: 0.0, ..off() };
     for (mask, ban, want) in [(0, NO_TOKEN, 1), (0b10, NO_TOKEN, 3), (0b10, 3, 4), (0b1_1010, 0, 2), (0, 1, 3)] {
         let mut row = Row { active: 1, limit: 9, ban, ..Row::default() };
-        let got = sample_row(&mut row, &mut logits.clone(), &[mask], &sampling, &mut history(1, 4));
+        let got = sample_row(&mut row, &mut logits.clone(), &[mask, 0], &sampling, &mut history(1, 4));
         assert_eq!(got.token, want, "mask {mask:#b}, ban {ban}");
     }
 }
@@ -262,11 +274,11 @@ fn the_penalty_counts_a_token_once_and_pushes_negative_scores_down() {
     history.tokens[..3].copy_from_slice(&[1, 1, 1]);
     let mut row = Row { active: 1, limit: 9, position: 2, ban: NO_TOKEN, ..Row::default() };
     let mut logits = [1.9, 4.0, -3.0];
-    assert_eq!(sample_row(&mut row, &mut logits, &[0], &sampling, &mut history).token, 1, "4 / 2 is still above 1.9");
+    assert_eq!(sample_row(&mut row, &mut logits, &[0; 2], &sampling, &mut history).token, 1, "4 / 2 is still above 1.9");
     assert_eq!(logits, [1.9, 2.0, -3.0]);
     let mut logits = [-1.9, -1.0, -3.0];
     row = Row { active: 1, limit: 9, position: 2, ban: NO_TOKEN, ..Row::default() };
-    assert_eq!(sample_row(&mut row, &mut logits, &[0], &sampling, &mut history).token, 0, "-1 * 2 is below -1.9");
+    assert_eq!(sample_row(&mut row, &mut logits, &[0; 2], &sampling, &mut history).token, 0, "-1 * 2 is below -1.9");
 }
 
 #[test]
@@ -274,8 +286,8 @@ fn an_inactive_row_draws_nothing_and_stays() {
     let mut row = Row { active: 0, epoch: 5, position: 1, ..Row::default() };
     let before = row;
     let mut history = history(1, 4);
-    let got = sample_row(&mut row, &mut [1.0, 2.0], &[0], &off(), &mut history);
-    assert_eq!(got, Sampled { token: NO_TOKEN, epoch: 5 });
+    let got = sample_row(&mut row, &mut [1.0, 2.0], &[0; 2], &off(), &mut history);
+    assert_eq!(got, Sampled { token: NO_TOKEN, epoch: 5, ..Sampled::default() });
     assert_eq!((row, history), (before, self::history(1, 4)));
 }
 
@@ -286,7 +298,7 @@ fn draws_follow_the_probabilities() {
     let (num_draws, mut counts) = (20_000, [0u32; 5]);
     for draft in 0..num_draws {
         let mut row = Row { active: 1, limit: 9, draft, ban: NO_TOKEN, ..Row::default() };
-        counts[sample_row(&mut row, &mut logits.clone(), &[0], &off(), &mut history(1, 4)).token as usize] += 1;
+        counts[sample_row(&mut row, &mut logits.clone(), &[0; 2], &off(), &mut history(1, 4)).token as usize] += 1;
     }
     for (id, count) in counts.iter().enumerate() {
         let p = f64::from(logits[id]).exp() / total;

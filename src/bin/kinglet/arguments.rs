@@ -179,8 +179,20 @@ pub struct Compose {
     #[arg(long)]
     pub model: Option<PathBuf>,
     /// What the post is about
+    #[arg(long, required_unless_present = "briefs")]
+    pub brief: Option<String>,
+    /// Many briefs: a file of JSON lines with brief, and if wanted tone, length, network, hashtags, emoji
+    #[arg(long, conflicts_with = "brief")]
+    pub briefs: Option<PathBuf>,
+    /// How much likelier words of the brief are made until they are written; the model's own wish without
     #[arg(long)]
-    pub brief: String,
+    pub boost: Option<f32>,
+    /// Candidates written for each draft handed out, 1 to 4; the model's own wish without
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4))]
+    pub candidates: Option<u32>,
+    /// How freely tokens are drawn; the model's own wish without
+    #[arg(long)]
+    pub temperature: Option<f32>,
     /// neutral, friendly, formal, witty, excited or reflective
     #[arg(long, default_value = "neutral")]
     pub tone: String,

@@ -47,6 +47,13 @@ pub fn repetition_penalty(scores: &mut [f32], tokens: impl IntoIterator<Item = u
     }
 }
 
+/// Natural logarithms of the softmax.
+pub fn log_softmax(scores: &[f32]) -> Vec<f32> {
+    let best = max(scores);
+    let total: f64 = scores.iter().map(|score| f64::from(score - best).exp()).sum();
+    scores.iter().map(|score| score - best - total.ln() as f32).collect()
+}
+
 /// Divides by the temperature, which is not zero; one so small that the best score overflows leaves only the best.
 pub fn temperature(scores: &mut [f32], temperature: f32) {
     let best = max(scores);

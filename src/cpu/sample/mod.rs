@@ -36,7 +36,7 @@ impl History {
     }
 }
 
-/// Draws the row's next token from `logits: [vocab_size]`, which it overwrites, and advances the row.
+/// Draws the row's next token from `logits: [vocab_size]`, which it overwrites, and advances the row. `mask`: `[2, ceil(vocab_size / 32)]`.
 ///
 /// An inactive row draws [`NO_TOKEN`] and stays as it is. If nothing may be drawn at all, the lowest id is.
 ///
@@ -44,15 +44,33 @@ impl History {
 /// If the row's positions are not in the history.
 pub fn sample_row(row: &mut Row, logits: &mut [f32], mask: &[u32], sampling: &Sampling, history: &mut History) -> Sampled {
     if row.active == 0 {
-        return Sampled { token: NO_TOKEN, epoch: row.epoch };
+        return Sampled { token: NO_TOKEN, epoch: row.epoch, ..Sampled::default() };
     }
     filters::without_nan(logits);
-    filters::mask(logits, mask);
+    let (banned, boosted) = mask.split_at(mask.len() / 2);
+    filters::mask(logits, banned);
     filters::ban(logits, [row.ban]);
     filters::repetition_penalty(logits, history.of(row), sampling.repetition_penalty);
+    boost(row, logits, boosted, sampling.boost, history);
+    // Drawing changes the scores, so what a token's stand for is kept before.
+    let log_probabilities = if sampling.scored == 1 { filters::log_softmax(logits) } else { Vec::new() };
     let token = if sampling.temperature == 0.0 { filters::best(logits) } else { draw(row, logits, sampling) };
+    let log_probability = log_probabilities.get(token as usize).copied().unwrap_or(0.0);
     advance(row, token, sampling, history);
-    Sampled { token, epoch: row.epoch }
+    Sampled { token, epoch: row.epoch, log_probability, reserved: 0 }
+}
+
+/// Adds `amount` to the scores of the tokens whose bit is set and which the row has not drawn since its prefix.
+fn boost(row: &Row, scores: &mut [f32], boosted: &[u32], amount: f32, history: &History) {
+    if amount == 0.0 {
+        return;
+    }
+    let drawn: Vec<u32> = (row.prefix_len + 1..=row.position).map(|position| history.tokens[history.index(row.slot, position)]).collect();
+    for (token, score) in (0u32..).zip(scores) {
+        if boosted[token as usize / 32] >> (token % 32) & 1 == 1 && !drawn.contains(&token) {
+            *score += amount;
+        }
+    }
 }
 
 fn draw(row: &Row, scores: &mut [f32], sampling: &Sampling) -> u32 {

@@ -52,7 +52,7 @@ async fn time(session: &mut Session, options: &Bench, index: u64) -> kinglet::Re
         sampling: SamplingParams::default(),
         seed: index,
         end_tokens: Vec::new(),
-        banned: Vec::new(),
+        ..Request::default()
     };
     let start = Instant::now();
     session.start(&request).await?;

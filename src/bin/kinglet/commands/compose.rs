@@ -5,46 +5,94 @@ use crate::{
     failure::Failure,
     host,
 };
-use kinglet::compose::{Brief, BriefOptions, Composer, Network, check as check_text};
+use kinglet::{
+    compose::{Brief, BriefOptions, Composer, DraftEvent, MAX_COUNT, Network, check as check_text},
+    engine::Engine,
+};
+use std::path::Path;
 
 pub fn run(options: &Compose, common: &Common) -> Result<(), Failure> {
     let seed = options.seed.unwrap_or_else(host::random_seed);
-    let brief = Brief::parse(BriefOptions {
-        brief: &options.brief,
-        tone: &options.tone,
-        length: &options.length,
-        network: &options.network,
-        hashtags: &options.hashtags,
-        emoji: &options.emoji,
-        count: options.count,
-        seed,
-    })?;
+    let rows = match &options.briefs {
+        Some(file) => read_briefs(file)?,
+        None => vec![Row { brief: options.brief.clone().unwrap_or_default(), ..Row::default() }],
+    };
+    let briefs = rows.iter().map(|row| row.parse(options, seed)).collect::<Result<Vec<Brief>, _>>()?;
     let model = match &options.model {
         Some(model) => model.clone(),
         None => host::bundled_model()?,
     };
-    let mut engine = host::engine(&model, common, options.count, 1024)?;
-    let drafts = pollster::block_on(async {
-        let mut composition = Composer::start(&mut engine, &brief).await?;
-        let mut drafts = Vec::new();
-        while let Some(event) = composition.next(&mut engine).await? {
-            if event.done {
-                drafts.push(event);
-            }
+    let mut engine = host::engine(&model, common, MAX_COUNT, 1024)?;
+    engine.writing.boost = options.boost.unwrap_or(engine.writing.boost);
+    engine.writing.candidates = options.candidates.unwrap_or(engine.writing.candidates);
+    engine.sampling.temperature = options.temperature.unwrap_or(engine.sampling.temperature);
+    for (brief_index, brief) in briefs.iter().enumerate() {
+        for draft in pollster::block_on(drafts(&mut engine, brief))? {
+            let line = match common.json {
+                true if options.briefs.is_some() => serde_json::to_string(&OfMany { brief_index, draft: &draft }),
+                true => serde_json::to_string(&draft),
+                false => Ok(format!("{}\n", draft.text)),
+            };
+            host::print_line(&line.expect("a draft is plain data"));
         }
-        Ok::<_, kinglet::Error>(drafts)
-    })?;
-    for draft in drafts {
-        let line = match common.json {
-            true => serde_json::to_string(&draft).expect("a draft is plain data"),
-            false => format!("{}\n", draft.text),
-        };
-        host::print_line(&line);
     }
     if options.seed.is_none() {
         eprintln!("seed {seed}");
     }
     Ok(())
+}
+
+async fn drafts(engine: &mut Engine, brief: &Brief) -> kinglet::Result<Vec<DraftEvent>> {
+    let mut composition = Composer::start(engine, brief).await?;
+    let mut drafts = Vec::new();
+    while let Some(event) = composition.next(engine).await? {
+        if event.done {
+            drafts.push(event);
+        }
+    }
+    Ok(drafts)
+}
+
+/// A draft of one of many briefs.
+#[derive(serde::Serialize)]
+struct OfMany<'a> {
+    brief_index: usize,
+    #[serde(flatten)]
+    draft: &'a DraftEvent,
+}
+
+/// A line of a file of briefs; what it leaves out is as the options say. Other fields are the file's own.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Row {
+    brief: String,
+    tone: Option<String>,
+    length: Option<String>,
+    network: Option<String>,
+    hashtags: Option<String>,
+    emoji: Option<String>,
+}
+
+impl Row {
+    fn parse(&self, options: &Compose, seed: u64) -> Result<Brief, Failure> {
+        Ok(Brief::parse(BriefOptions {
+            brief: &self.brief,
+            tone: self.tone.as_ref().unwrap_or(&options.tone),
+            length: self.length.as_ref().unwrap_or(&options.length),
+            network: self.network.as_ref().unwrap_or(&options.network),
+            hashtags: self.hashtags.as_ref().unwrap_or(&options.hashtags),
+            emoji: self.emoji.as_ref().unwrap_or(&options.emoji),
+            count: options.count,
+            seed,
+        })?)
+    }
+}
+
+fn read_briefs(file: &Path) -> Result<Vec<Row>, Failure> {
+    let failed = |what: String| Failure::input("read-failed", &format!("{}: {what}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines.map(|(at, line)| serde_json::from_str(line).map_err(|error| failed(format!("line {}: {error}", at + 1)))).collect()
 }
 
 pub fn check(options: &Check, common: &Common) -> Result<(), Failure> {

@@ -1,0 +1,94 @@
+//! Which of several finished texts is handed out as the draft: the one that keeps most of the brief, invents nothing and repeats nothing.
+//!
+//! The words of a brief that a draft should mention are its content words; the list of words that are none is English, so for other
+//! languages every longer word counts, which only makes the bar higher for all candidates alike.
+
+use super::guard::words;
+use std::collections::BTreeSet;
+
+/// Candidates written for each draft handed out, at most.
+pub const MAX_CANDIDATES: u32 = 4;
+
+const FUNCTION_WORDS: &str = "about after again all also am an and any are as at be because been before being but by can come could day \
+    did do does doing don't down each every few first for from get go going got had has have having he her here hers him his how if in \
+    into is it it's its i'm just let like made make me more most much my new no nor not now of off on once one only or other our out \
+    over own please same she should so some still such than that that's the their them then there these they this those through to too \
+    two under until up us very want was we we're were what when where which while who why will with would yes yet you your";
+
+/// What a brief asks to be mentioned.
+#[derive(Clone, Debug)]
+pub struct Keywords {
+    words: Vec<String>,
+    numbers: BTreeSet<String>,
+    /// All words of the brief in lower case.
+    given: BTreeSet<String>,
+}
+
+impl Keywords {
+    /// The content words and numbers of a brief.
+    pub fn of(brief: &str) -> Keywords {
+        let given: BTreeSet<String> = words(brief).map(|(_, word)| word).collect();
+        let is_function = |word: &str| FUNCTION_WORDS.split_whitespace().any(|function| function == word);
+        let counts = |word: &&String| (word.chars().count() > 2 || word.parse::<u64>().is_ok()) && !is_function(word);
+        Keywords { words: given.iter().filter(counts).cloned().collect(), numbers: numbers(brief), given }
+    }
+
+    /// The content words, in lower case.
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    /// How well a finished text serves the brief; higher is better. Each figure is a share from 0 to 1 or a small count.
+    pub fn score(&self, text: &str) -> f32 {
+        let said: Vec<String> = words(text).map(|(_, word)| word).collect();
+        let kept = share(self.words.iter().filter(|word| said.iter().any(|other| same_stem(word, other))).count(), self.words.len());
+        let found = numbers(text);
+        let numbers_kept = share(self.numbers.intersection(&found).count(), self.numbers.len());
+        let invented = found.difference(&self.numbers).count() as f32 + self.invented_names(text) as f32;
+        3.0 * kept + numbers_kept - 2.0 * invented - 4.0 * repetition(&said)
+    }
+
+    /// Capitalised words inside a sentence that the brief does not hold.
+    fn invented_names(&self, text: &str) -> usize {
+        let mut names = 0;
+        let mut before = '.';
+        for (at, word) in words(text) {
+            let lead = text[..at].trim_end_matches([' ', '"', '\'', '(']).chars().next_back();
+            let opens = lead.is_none_or(|c| matches!(c, '.' | '!' | '?' | ':' | '#') || !(c.is_alphanumeric() || c == ','));
+            let capital = text[at..].chars().next().is_some_and(char::is_uppercase);
+            let own = word == "i" || word.starts_with("i'") || word.chars().any(|c| c.is_ascii_digit());
+            if capital && !opens && before != '#' && !own && !self.given.contains(&word) {
+                names += 1;
+            }
+            before = text[at..].chars().next().unwrap_or('.');
+        }
+        names
+    }
+}
+
+/// Whether two words in lower case are forms of one.
+fn same_stem(a: &str, b: &str) -> bool {
+    if a == b {
+        return true;
+    }
+    let shared = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    shared >= 4 && a.is_char_boundary(shared) && a.len().max(b.len()) - shared <= 3 && a.bytes().chain(b.bytes()).all(|c| c.is_ascii_alphabetic())
+}
+
+/// Runs of digits.
+fn numbers(text: &str) -> BTreeSet<String> {
+    text.split(|c: char| !c.is_ascii_digit()).filter(|run| !run.is_empty()).map(str::to_string).collect()
+}
+
+/// The share of three-word runs, and of words, that the text has said before.
+fn repetition(said: &[String]) -> f32 {
+    let mut seen = BTreeSet::new();
+    let again = said.windows(3).filter(|run| !seen.insert(*run)).count();
+    let twice = said.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    share(again + twice, said.len().saturating_sub(2)).min(1.0) * f32::from(u8::from(again + twice > 0))
+}
+
+/// `part / whole`, and all of nothing.
+fn share(part: usize, whole: usize) -> f32 {
+    if whole == 0 { 1.0 } else { part as f32 / whole as f32 }
+}
