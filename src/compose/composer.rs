@@ -46,15 +46,8 @@ impl Composer {
         let together = (engine.session.max_count() / candidates).max(1) as usize;
         let rounds = drafts.chunks(together).map(|drafts| Round { drafts: drafts.to_vec(), candidates, words_only: false }).collect();
         let (guard, keywords) = (DraftGuard::new(brief), Keywords::of(&brief.brief));
-        let mut composition = Composition {
-            brief: brief.clone(),
-            guard,
-            keywords,
-            prompt,
-            rounds,
-            slots: Vec::new(),
-            ready: VecDeque::new(),
-        };
+        let mut composition =
+            Composition { brief: brief.clone(), guard, keywords, prompt, rounds, slots: Vec::new(), ready: VecDeque::new() };
         composition.start_round(engine).await?;
         Ok(composition)
     }

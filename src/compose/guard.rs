@@ -203,14 +203,16 @@ impl DraftGuard {
 
     /// Digits that the brief does not hold: the first of their run.
     fn number(&self, text: &str, ending: Ending) -> Option<usize> {
-        digit_runs(text).find(|run| {
-            let unfinished = ending == Ending::Open && run.end == text.len();
-            let found = &text[run.clone()];
-            !digit_runs(&self.brief).any(|given| match unfinished {
-                true => self.brief[given].starts_with(found),
-                false => self.brief[given] == *found,
+        digit_runs(text)
+            .find(|run| {
+                let unfinished = ending == Ending::Open && run.end == text.len();
+                let found = &text[run.clone()];
+                !digit_runs(&self.brief).any(|given| match unfinished {
+                    true => self.brief[given].starts_with(found),
+                    false => self.brief[given] == *found,
+                })
             })
-        }).map(|run| run.start)
+            .map(|run| run.start)
     }
 
     fn holds_handle(&self, name: &str, unfinished: bool) -> bool {

@@ -72,7 +72,10 @@ fn same_stem(a: &str, b: &str) -> bool {
         return true;
     }
     let shared = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
-    shared >= 4 && a.is_char_boundary(shared) && a.len().max(b.len()) - shared <= 3 && a.bytes().chain(b.bytes()).all(|c| c.is_ascii_alphabetic())
+    shared >= 4
+        && a.is_char_boundary(shared)
+        && a.len().max(b.len()) - shared <= 3
+        && a.bytes().chain(b.bytes()).all(|c| c.is_ascii_alphabetic())
 }
 
 /// Runs of digits.

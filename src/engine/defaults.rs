@@ -71,7 +71,8 @@ pub(super) fn sampling(checkpoint: &Checkpoint) -> SamplingParams {
     let number = |key: &str| match &checkpoint.description {
         Description::Gguf(_) => {
             let short = if key == "temperature" { "temp" } else { key };
-            gguf_number(checkpoint, &format!("kinglet.sampling.{key}")).or_else(|| gguf_number(checkpoint, &format!("general.sampling.{short}")))
+            gguf_number(checkpoint, &format!("kinglet.sampling.{key}"))
+                .or_else(|| gguf_number(checkpoint, &format!("general.sampling.{short}")))
         }
         Description::HuggingFace(_) => config.get(key)?.as_f64(),
     };

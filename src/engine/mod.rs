@@ -301,13 +301,7 @@ impl Loader<'_> {
         let found = session.decoding_logits(&tokens).await?;
         self_test::compare(&expected, &found[(tokens.len() - 1) * config.vocab_size as usize..])?;
         for count in session.plan_counts() {
-            let request = Request {
-                prompt: tokens.to_vec(),
-                count,
-                max_tokens: 1,
-                sampling: SamplingParams::GREEDY,
-                ..Request::default()
-            };
+            let request = Request { prompt: tokens.to_vec(), count, max_tokens: 1, sampling: SamplingParams::GREEDY, ..Request::default() };
             session.start(&request).await?;
             while let Some(step) = session.next().await? {
                 self_test::expect_best(&expected, step.token)?;

@@ -93,7 +93,9 @@ fn models_are_inspected_and_measured() {
     let report = &lines(&["inspect", &model()])[0];
     assert_eq!((&report["architecture"], &report["config"]["hidden_size"]), (&Value::from("llama"), &Value::from(64)));
     let bench = &lines(&["bench", "--model", &model(), "--prompt-tokens", "9", "--max-tokens", "4", "--count", "2"])[0];
-    for figure in ["load_ms", "ttft_ms", "prefill_tok_s", "decode_tok_s", "dispatches_per_token", "weight_bytes", "read_gb_s", "roofline_gb_s"] {
+    for figure in
+        ["load_ms", "ttft_ms", "prefill_tok_s", "decode_tok_s", "dispatches_per_token", "weight_bytes", "read_gb_s", "roofline_gb_s"]
+    {
         assert!(bench[figure].as_f64().unwrap() > 0.0, "{figure}: {bench}");
     }
 }

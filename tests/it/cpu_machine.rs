@@ -514,7 +514,7 @@ fn bytes_count_weights_caches_and_buffers_once() {
     machine.add_vector(&[1.0; 5]).unwrap();
     assert_eq!(machine.bytes(), 4 * (3 * 8 + 5));
     machine.set_memory(&memory(2, 3, 4, &HEADS, 33)).unwrap();
-    let (caches, rope, history, mask) = (2 * 2 * 3 * 4 * 2 * 6, 4 * 6, 3 * 5, 2);
+    let (caches, rope, history, mask) = (2 * 2 * 3 * 4 * 2 * 6, 4 * 6, 3 * 5, 2 * 2);
     assert_eq!(machine.bytes(), 4 * (3 * 8 + 5 + caches + rope + history + mask));
     let plan = Plan { name: "empty", rows: 2, buffers: vec![Buffer { name: "x", width: 9 }], ops: vec![] };
     block_on(machine.compile(&plan)).unwrap();

@@ -148,7 +148,8 @@ fn a_draft_that_ends_too_soon_goes_on() {
 
 #[test]
 fn what_was_not_asked_for_is_taken_back() {
-    let cases: [(BriefOptions, &str, &str); 6] = [
+    let cases: [(BriefOptions, &str, &str); 7] = [
+        (GARDEN, "We| open| at| 4|5|.|<end>", "4"),
         (GARDEN, "We| open| at| nine|.| #|Garden|.|<end>", "#"),
         (BriefOptions { emoji: "none", ..GARDEN }, "We| open| at| nine| 🌿|.|<end>", "🌿"),
         (GARDEN, "See| it| at| example|.com| now|.|<end>", "example.com"),
@@ -192,7 +193,7 @@ fn only_the_first_post_is_taken() {
 
 #[test]
 fn sentences_do_not_end_at_abbreviations() {
-    let guard = DraftGuard::new(&brief(GARDEN));
+    let guard = DraftGuard::new(&brief(BriefOptions { brief: "open until 3", ..GARDEN }));
     for text in ["We ask Dr.", "Bring tools, e.g.", "It is open now, says J."] {
         assert!(matches!(guard.judge(text, Ending::Model), Verdict::Rewind { .. }), "{text}");
     }
@@ -231,12 +232,13 @@ fn noise_becomes_valid_drafts() {
     .collect();
     let mut random = Random(7);
     let (mut repaired, mut ended, mut limited) = (0, 0, 0);
-    for round in 0..500 {
+    for round in 0..700 {
         let options = BriefOptions {
             network: Network::ALL[round % 5].id(),
             length: ["short", "medium", "10", "47", "280"][random.below(5)],
             hashtags: ["none", "auto", "1"][random.below(3)],
             emoji: ["none", "auto"][random.below(2)],
+            brief: "our community garden opens on Saturday: 1, 3, 5, 13, 31, 35, 51, 53",
             ..GARDEN
         };
         let brief = brief(options);

@@ -116,7 +116,11 @@ fn javascript_is_spoken_in_one_module() {
         assert!(!exports || path.starts_with("wasm.rs") || path.starts_with("wasm"), "{} exports to JavaScript", path.display());
         // Browsers tell an adapter's vendor in a field that wgpu leaves out.
         let reads = code(&text).any(|line| line.contains("js_sys"));
-        assert!(!reads || path.starts_with("wasm.rs") || path.starts_with("wasm") || path.starts_with("gpu/device.rs"), "{} reads JavaScript", path.display());
+        assert!(
+            !reads || path.starts_with("wasm.rs") || path.starts_with("wasm") || path.starts_with("gpu/device.rs"),
+            "{} reads JavaScript",
+            path.display()
+        );
     }
 }
 

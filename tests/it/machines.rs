@@ -90,7 +90,7 @@ pub const GREEDY: Sampling = Sampling {
     end_tokens: [0; 16],
     boost: 0.0,
     scored: 0,
-        reserved: [0; 2],
+    reserved: [0; 2],
 };
 
 /// A device for tests: any adapter, unless the environment names one. None if there is none and none is required.

@@ -26,7 +26,16 @@ fn gpu(variant: Option<Variant>) -> Box<dyn Machine> {
 
 fn request(count: u32, sampling: SamplingParams) -> Request {
     let prompt = vec![378, 83, 256, 345, 279, 314, 260, 12, 200, 31];
-    Request { prompt, count, max_tokens: 24, sampling, seed: 0x1234_5678_9abc_def0, end_tokens: vec![382], banned: vec![5, 383], ..Request::default() }
+    Request {
+        prompt,
+        count,
+        max_tokens: 24,
+        sampling,
+        seed: 0x1234_5678_9abc_def0,
+        end_tokens: vec![382],
+        banned: vec![5, 383],
+        ..Request::default()
+    }
 }
 
 /// Everything that has state in the sampler is on.
