@@ -21,7 +21,7 @@ class Engine:
         with tempfile.TemporaryDirectory() as folder:
             briefs = Path(folder) / "briefs.jsonl"
             briefs.write_text("".join(json.dumps({k: row[k] for k in FIELDS if k in row}) + "\n" for row in rows), encoding="utf-8")
-            options = ["--briefs", str(briefs), "--json", "--seed", str(seed), *([] if boost else ["--boost", "off"])]
+            options = ["--briefs", str(briefs), "--json", "--seed", str(seed), *([] if boost else ["--boost", "0"])]
             printed = self._run("compose", *options)
         first = {d["brief_index"]: d["text"] for d in map(json.loads, printed.splitlines()) if d.get("index", 0) == 0}
         return [{**row, "text": first.get(i, "")} for i, row in enumerate(rows)]
