@@ -1,0 +1,53 @@
+"""Counts the hand-written records and names those that break a rule: python check.py"""
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ANGLES = set("announcement question benefit story tip thanks humour invitation opinion update".split())
+TONES = set("neutral friendly formal witty excited reflective".split())
+TASKS = set("rewrite shorten expand friendly formal witty fix".split())
+END = re.compile("[.!?\u2026)\"'\u2019\u201d]$|#\\w+$|[\u2600-\u27bf\U0001F000-\U0001FAFF\ufe0f]$")
+UNWANTED = re.compile(r"https?:|www\.|@\w|game.?changer|unlock the|\belevate|dive in\b|isn't just", re.I)
+
+
+def main():
+    faults, texts, counts = [], Counter(), Counter()
+    for path in sorted(HERE.glob("*.jsonl")):
+        for number, line in enumerate(path.open(encoding="utf-8"), 1):
+            record = json.loads(line)
+            counts[path.stem] += 1
+            faults += [f"{path.name}:{number} {fault}" for fault in check(path.stem, record)]
+            texts.update(take["text"].lower() for take in record.get("takes", []))
+    faults += [f"{count} times: {text}" for text, count in texts.items() if count > 1]
+    for name, count in counts.items():
+        print(f"{name:12} {count}")
+    print("\n".join(faults) or "no faults")
+    return bool(faults)
+
+
+def check(kind: str, record: dict):
+    if kind.startswith("posts"):
+        yield from check_posts(record)
+    elif kind.startswith("edits") and record["task"] not in TASKS:
+        yield f"task {record['task']}"
+    elif kind.startswith("continue") and len(record["start"] + " " + record["text"]) > 280:
+        yield "longer than a post"
+
+
+def check_posts(record: dict):
+    if len(record["takes"]) != 4:
+        yield f"{len(record['takes'])} takes"
+    for take in record["takes"]:
+        text = take["text"]
+        if take["angle"] not in ANGLES or take["tone"] not in TONES:
+            yield f"angle or tone: {take['angle']} {take['tone']}"
+        if not 15 <= len(text) <= 280 or not END.search(text) or UNWANTED.search(text):
+            yield f"length, end or wording: {text}"
+        if not set(re.findall(r"\d+", text)) <= set(re.findall(r"\d+", record["brief"])):
+            yield f"a number its brief does not have: {text}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
