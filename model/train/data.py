@@ -1,6 +1,6 @@
 """Hand-written records and the corpus -> one packed shard per group of documents, as uint16 token ids.
 
-    python data.py [--corpus DIR] [--out DIR] [--variants 8]
+    python data.py [--corpus DIR] [--out DIR] [--variants 8] [--xz DIR]
 
 Share-alike documents (licence begins CC-BY-SA) are left out, the slot grammar is thinned, 5 % of the
 hand-written briefs (by hash) are held out as validation. A shard holds
@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import io
 import json
+import lzma
 import random
 import re
 import sys
@@ -55,6 +56,8 @@ def main():
     for name, pairs in groups.items():
         count, size, text = pack(args.out / f"{name}.npz", tokenizer, pairs)
         print(f"{name:14} {count:7} documents {size:9} tokens, {text:9} of them text")
+    if args.xz:
+        compress(args.out, args.xz)
 
 
 def arguments():
@@ -63,8 +66,17 @@ def arguments():
     parser.add_argument("--tokenizer", type=Path, help="default: tokenizer-8k.json of the corpus")
     parser.add_argument("--out", type=Path, default=HERE / "runs" / "data")
     parser.add_argument("--variants", type=int, default=8, help="augmented copies of each hand-written post")
+    parser.add_argument("--xz", type=Path, metavar="DIR", help="also the shards that run.py takes, compressed")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
+
+
+def compress(folder: Path, to: Path):
+    to.mkdir(parents=True, exist_ok=True)
+    paths = sorted(folder.glob("*.npz"))
+    for path in paths:
+        (to / f"{path.name}.xz").write_bytes(lzma.compress(path.read_bytes(), preset=6))
+    print(f"{sum(f.stat().st_size for f in to.glob('*.npz.xz'))} bytes of compressed shards")
 
 
 def hand_written() -> list[dict]:

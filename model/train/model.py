@@ -152,8 +152,9 @@ def rotate(x: Tensor, rope: tuple) -> Tensor:
 
 
 def load(folder: Path, dropout: float = 0.0) -> Llama:
-    """A Hugging Face folder (config.json, model.safetensors), weights as f32."""
+    """A Hugging Face folder (config.json, model.safetensors or its parts), weights as f32."""
     model = Llama(Config.read(Path(folder) / "config.json"), dropout)
-    state = {k: v.float() for k, v in load_file(Path(folder) / "model.safetensors").items() if k != "lm_head.weight"}
+    files = sorted(Path(folder).glob("model*.safetensors"))  # one, or the parts of one
+    state = {k: v.float() for file in files for k, v in load_file(file).items() if k != "lm_head.weight"}
     model.load_state_dict(state)
     return model

@@ -28,7 +28,7 @@ CORPUS = HERE.parents[2] / "shared" / "corpus"
 MIXTURES = {  # share of the tokens by shard
     "general": {"natural": .30, "chat": .18, "prose": .22, "grammar": .10, "natural-edits": .06, "authored": .12, "edits": .02},
     "early": {"authored": .42, "rough": .04, "edits": .03, "natural": .22, "grammar": .13, "natural-edits": .03, "chat": .13},
-    "posts": {"authored": .78, "rough": .05, "edits": .06, "natural": .03, "grammar": .05, "chat": .03},
+    "posts": {"authored": .62, "rough": .04, "edits": .05, "natural": .14, "grammar": .08, "chat": .07},
 }
 WARM_SHARE, DECAY_FROM, FLOOR = 0.02, 0.35, 0.02
 
