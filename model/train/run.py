@@ -1,7 +1,7 @@
-"""Packed shards -> finished weights in one command, for a machine with GPUs and nothing else on it.
+"""Packed shards -> finished weights in one command, for a machine with GPUs and without the corpus.
 
-    python data.py --xz runs/shards                       beforehand, where the corpus is: at most 30 MB
-    python run.py --shards runs/shards --out OUT          torch and numpy are enough; 22 minutes of training
+    python data.py --xz runs/shards                       beforehand, where the corpus is: 15 MB
+    python run.py --shards runs/shards --out OUT          22 minutes of training, resumable
 
 General text first, then posts; every GPU there is (torchrun). The result is a Hugging Face folder: config.json and bf16
 safetensors in parts of at most 15 MiB with their index, which export.py turns into the GGUF. Started again it goes on.
