@@ -120,7 +120,7 @@ impl Composition {
         }
     }
 
-    /// Ends every unfinished draft as `cancelled`, with the whole sentences it has. A draft with none has `valid: false` and what there is.
+    /// Ends every unfinished draft: with the best candidate that is finished, else as `cancelled` with the whole sentences it has. A draft with none has `valid: false` and what there is.
     pub fn cancel(&mut self, engine: &mut Engine) {
         for index in self.running_drafts() {
             let own = self.candidates_of(index);

@@ -89,6 +89,21 @@ fn the_bundled_model_composes_valid_drafts() {
 }
 
 #[test]
+fn a_file_of_briefs_gives_drafts_of_each() {
+    let file = std::env::temp_dir().join(format!("kinglet-briefs-{}.jsonl", std::process::id()));
+    let path = file.to_str().expect("the path is text");
+    std::fs::write(&file, "{\"brief\": \"soup on friday\", \"length\": \"short\"}\n\n{\"brief\": \"lost grey glove\", \"own\": 1}\n")
+        .unwrap();
+    let drafts = lines(&["compose", "--briefs", path, "--count", "2", "--seed", "7", "--candidates", "1"]);
+    assert_eq!(drafts.iter().map(|draft| draft["brief_index"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 0, 1, 1]);
+    assert!(drafts.iter().all(|draft| draft["valid"] == true));
+    let alone = ["compose", "--brief", "soup on friday", "--length", "short", "--count", "2", "--seed", "7", "--candidates", "1"];
+    let texts = |drafts: &[serde_json::Value]| drafts.iter().map(|draft| draft["text"].clone()).collect::<Vec<_>>();
+    assert_eq!(texts(&drafts[..2]), texts(&lines(&alone)));
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
 fn models_are_inspected_and_measured() {
     let report = &lines(&["inspect", &model()])[0];
     assert_eq!((&report["architecture"], &report["config"]["hidden_size"]), (&Value::from("llama"), &Value::from(64)));

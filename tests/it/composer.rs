@@ -1,6 +1,6 @@
 //! The composer on real sessions: random models write noise, and still every draft is valid and their number is right.
 
-use kinglet::compose::{Brief, BriefOptions, Composer, DraftEvent, Network, StopReason, check};
+use kinglet::compose::{Brief, BriefOptions, Composer, DraftEvent, Keywords, Network, StopReason, check};
 use kinglet::engine::{DeviceChoice, Engine, EngineOptions};
 use kinglet::source::file::open_model_files;
 use std::collections::BTreeMap;
@@ -74,6 +74,45 @@ fn same_seed_same_drafts_whatever_their_number() {
     let three = texts(3);
     assert_eq!(three, texts(3));
     assert_eq!(three[..1], texts(1));
+}
+
+#[test]
+fn a_draft_is_the_best_of_its_candidates_whatever_their_company() {
+    let model = "tests/fixtures/gguf/llama-gqa-Q8_0.gguf";
+    let texts = |slots, candidates, count| {
+        let mut engine = engine(model, slots);
+        engine.writing.candidates = candidates;
+        let events = compose(&mut engine, &brief("x", "short", count), usize::MAX);
+        finished(&events, count).iter().map(|d| d.text.clone()).collect::<Vec<_>>()
+    };
+    let best = texts(8, 3, 4);
+    assert_eq!(best, texts(3, 3, 4), "two drafts together, or one at a time");
+    assert_eq!(best[..1], texts(4, 3, 1));
+    // Candidates are what drafts would be without any: three in a row compete.
+    let each = texts(8, 1, 8);
+    for (draft, own) in best.iter().zip(each.chunks_exact(3)) {
+        assert!(own.contains(draft), "{draft} is none of {own:?}");
+    }
+}
+
+#[test]
+fn candidates_are_ranked_by_what_they_keep_and_do_not_invent() {
+    let keywords = Keywords::of("choir rehearsal thursday at 7.30, bring the blue folder");
+    assert_eq!(keywords.words(), ["7.30", "blue", "bring", "choir", "folder", "rehearsal", "thursday"].map(String::from));
+    let best = "Choir rehearsal is on Thursday at 7.30. Bring the blue folder.";
+    for worse in [
+        "Choir rehearsal is on Thursday at 7.30.",
+        "Choir rehearsal is on Thursday at 8.30. Bring the blue folder.",
+        "Choir rehearsal with Wendy is on Thursday at 7.30. Bring the blue folder.",
+        "Choir rehearsal is on Thursday at 7.30. Bring the blue folder. Bring the blue folder folder.",
+    ] {
+        assert!(keywords.score(best) > keywords.score(worse), "{worse}");
+    }
+    assert_eq!(
+        keywords.score(best),
+        keywords.score("On Thursday at 7.30 the choir rehearses. Bring your blue folders!"),
+        "forms and order are free"
+    );
 }
 
 #[test]
