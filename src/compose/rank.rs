@@ -50,19 +50,13 @@ impl Keywords {
 
     /// Capitalised words inside a sentence that the brief does not hold.
     fn invented_names(&self, text: &str) -> usize {
-        let mut names = 0;
-        let mut before = '.';
-        for (at, word) in words(text) {
-            let lead = text[..at].trim_end_matches([' ', '"', '\'', '(']).chars().next_back();
-            let opens = lead.is_none_or(|c| matches!(c, '.' | '!' | '?' | ':' | '#') || !(c.is_alphanumeric() || c == ','));
-            let capital = text[at..].chars().next().is_some_and(char::is_uppercase);
-            let own = word == "i" || word.starts_with("i'") || word.chars().any(|c| c.is_ascii_digit());
-            if capital && !opens && before != '#' && !own && !self.given.contains(&word) {
-                names += 1;
-            }
-            before = text[at..].chars().next().unwrap_or('.');
-        }
-        names
+        let is_name = |(at, word): &(usize, String)| {
+            let inside = text[..*at].trim_end().ends_with(|c: char| c.is_alphanumeric() || c == ',');
+            let capital = text[*at..].starts_with(char::is_uppercase);
+            let own = word == "i" || word.starts_with("i'") || word.contains(|c: char| c.is_ascii_digit());
+            inside && capital && !own && !self.given.contains(word)
+        };
+        words(text).filter(is_name).count()
     }
 }
 
@@ -88,7 +82,7 @@ fn repetition(said: &[String]) -> f32 {
     let mut seen = BTreeSet::new();
     let again = said.windows(3).filter(|run| !seen.insert(*run)).count();
     let twice = said.windows(2).filter(|pair| pair[0] == pair[1]).count();
-    share(again + twice, said.len().saturating_sub(2)).min(1.0) * f32::from(u8::from(again + twice > 0))
+    if again + twice == 0 { 0.0 } else { share(again + twice, said.len() - 1).min(1.0) }
 }
 
 /// `part / whole`, and all of nothing.
