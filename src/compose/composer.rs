@@ -169,7 +169,10 @@ impl Composition {
         let slot = |index: u32| Slot {
             index,
             detokenizer: engine.tokenizer.detokenizer(true),
-            state: if round.words_only { DraftState::without_retakes() } else { DraftState::default() },
+            state: match round.words_only {
+                true => DraftState::without_retakes(),
+                false => DraftState::without_stutter(engine.writing.stutters),
+            },
             words_only: round.words_only,
             done: false,
             finished: None,
@@ -322,7 +325,7 @@ fn encode(engine: &Engine, brief: &Brief, text: &str, form: Form) -> Result<Vec<
         return Ok(plain(&if matches!(form, Form::Full) { prompt::plain_text(brief, text) } else { text.to_string() }));
     };
     let style = if matches!(form, Form::Full) { engine.prompt_style } else { PromptStyle::Brief };
-    let (messages, variables) = prompt::messages(brief, text, style);
+    let (messages, variables) = prompt::messages(brief, text, style, engine.writing.emoji);
     let rendered = template.encode(tokenizer, &messages, &variables).or_else(|error| match messages.len() {
         1 => Err(error),
         // Some templates refuse a system message.

@@ -62,6 +62,8 @@ pub struct DraftState {
     text: String,
     retakes: u32,
     local_retakes: u32,
+    /// Times it may still be taken back for saying something again.
+    stutters_left: u32,
     /// The longest repaired text of all attempts.
     spare: Option<String>,
 }
@@ -70,6 +72,11 @@ impl DraftState {
     /// A draft that is repaired at once when it does not end by itself.
     pub fn without_retakes() -> DraftState {
         DraftState { retakes: MAX_RETAKES, local_retakes: MAX_LOCAL_RETAKES, ..DraftState::default() }
+    }
+
+    /// A draft that is taken back up to so many times when it begins to say something again.
+    pub fn without_stutter(stutters_left: u32) -> DraftState {
+        DraftState { stutters_left, ..DraftState::default() }
     }
 
     /// The text so far.
@@ -94,7 +101,13 @@ impl DraftState {
         self.text = tidy(raw);
         self.marks.push(self.text.len());
         match guard.judge(&self.text, ending) {
-            Verdict::Continue => Action::Continue,
+            Verdict::Continue => match guard.stutter(&self.text, ending).filter(|_| self.stutters_left > 0) {
+                Some(keep) => {
+                    self.stutters_left -= 1;
+                    self.back_to(self.tokens_within(keep))
+                }
+                None => Action::Continue,
+            },
             Verdict::Stop { text, at_limit } => Action::Finish { text, stop: if at_limit { StopReason::Limit } else { StopReason::End } },
             Verdict::Rewind { keep, fault } => self.take_back(guard, keep, fault, ending),
         }
@@ -132,6 +145,11 @@ impl DraftState {
             Fault::Echo => self.tokens_within(self.word_start(attempt as usize)),
             Fault::Unfinished => first + spread * [0, 2, 0, 1][attempt as usize % 4] / 4,
         };
+        self.back_to(keep)
+    }
+
+    /// Keeps the first `keep` tokens, of more.
+    fn back_to(&mut self, keep: usize) -> Action {
         let ban = self.tokens[keep];
         self.tokens.truncate(keep);
         self.marks.truncate(keep);

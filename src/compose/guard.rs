@@ -1,8 +1,9 @@
 //! Text so far → verdict: go on, finished, or take something back.
 //!
 //! The rules a draft is held to: valid for its network and no longer than asked; ends where a sentence ends; no hashtag, emoji, link or
-//! handle that was not allowed or given; no number that the brief does not hold; no sentence twice; not the brief again. Pure functions over text that `tidy` made; who acts on
-//! a verdict is `draft`.
+//! handle that was not allowed or given; no number that the brief does not hold; no sentence twice; not the brief again. What should
+//! not be said twice in smaller pieces is told apart from the rules: [`DraftGuard::stutter`]. Pure functions over text that `tidy`
+//! made; who acts on a verdict is `draft`.
 
 use super::brief::{Brief, EmojiRule};
 use super::emoji::is_emoji;
@@ -62,6 +63,11 @@ pub enum Fault {
     /// It does not come to an end in time, or ends too soon.
     Unfinished,
 }
+
+/// Marks within a number.
+const PARTS_DIGITS: [char; 3] = ['.', ':', ','];
+/// Words that may stand twice in a row.
+const MAY_DOUBLE: [&str; 8] = ["very", "really", "that", "had", "so", "many", "long", "far"];
 
 /// The rules of one brief.
 #[derive(Clone, Debug)]
@@ -201,18 +207,33 @@ impl DraftGuard {
         })
     }
 
-    /// Digits that the brief does not hold: the first of their run.
+    /// A number that the brief does not hold, whichever mark parts its digits there.
     fn number(&self, text: &str, ending: Ending) -> Option<usize> {
-        digit_runs(text)
-            .find(|run| {
-                let unfinished = ending == Ending::Open && run.end == text.len();
-                let found = &text[run.clone()];
-                !digit_runs(&self.brief).any(|given| match unfinished {
-                    true => self.brief[given].starts_with(found),
-                    false => self.brief[given] == *found,
-                })
-            })
-            .map(|run| run.start)
+        let same =
+            |given: &str, found: &str| given.bytes().zip(found.bytes()).all(|(a, b)| a == b || !(a.is_ascii_digit() || b.is_ascii_digit()));
+        let holds = |found: &str, unfinished: bool| {
+            let fits = |given: &str| given.len() == found.len() || (unfinished && given.len() > found.len());
+            numbers(&self.brief).any(|given| fits(&self.brief[given.clone()]) && same(&self.brief[given], found))
+        };
+        // A mark at the end of an unfinished text may be the middle of a number.
+        let open = |end: usize| ending == Ending::Open && text[end..].trim_start_matches(PARTS_DIGITS).is_empty();
+        numbers(text).find(|number| !holds(&text[number.clone()], open(number.end))).map(|number| number.start)
+    }
+
+    /// Where a text begins to say again what it has said: the last word of three in a row that it had before, or the second of one word
+    /// twice in a row that the brief does not double. A good model seldom does, and a draft may; so it is no fault.
+    pub fn stutter(&self, text: &str, ending: Ending) -> Option<usize> {
+        let said: Vec<(usize, String)> = words(seen(text, ending)).collect();
+        let run = |at: usize| [&said[at - 2].1, &said[at - 1].1, &said[at].1];
+        let twice = |at: usize| {
+            let (start, word) = &said[at - 1];
+            said[at].1 == *word && said[at].0 == start + word.len() + 1 && !MAY_DOUBLE.contains(&word.as_str())
+        };
+        let given = |from: usize, to: usize| {
+            self.brief_words.windows(to - from).any(|run| run.iter().eq(said[from..to].iter().map(|(_, word)| word)))
+        };
+        let again = |at: usize| at >= 2 && (2..at).any(|earlier| run(earlier) == run(at));
+        (1..said.len()).find(|&at| (twice(at) && !given(at - 1, at + 1)) || again(at)).map(|at| said[at].0)
     }
 
     fn holds_handle(&self, name: &str, unfinished: bool) -> bool {
@@ -251,11 +272,12 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = (usize, String)> + '_ {
     text.unicode_word_indices().map(|(at, word)| (at, word.to_lowercase()))
 }
 
-/// Byte ranges of the runs of ASCII digits.
-fn digit_runs(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+/// Byte ranges of the numbers: runs of ASCII digits, with single marks between them as in 7.30 and 1,000.
+fn numbers(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
     let digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
-    let starts = (0..text.len()).filter(move |&at| digit(at) && (at == 0 || !digit(at - 1)));
-    starts.map(move |start| start..(start..).find(|&at| !digit(at)).unwrap_or(text.len()))
+    let within = move |at: usize| digit(at) || (at > 0 && digit(at - 1) && digit(at + 1) && text[at..].starts_with(PARTS_DIGITS));
+    let starts = (0..text.len()).filter(move |&at| digit(at) && (at == 0 || !within(at - 1)));
+    starts.map(move |start| start..(start..).find(|&at| !within(at)).unwrap_or(text.len()))
 }
 
 /// The part of a text whose words are finished.

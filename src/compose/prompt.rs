@@ -27,10 +27,10 @@ impl PromptStyle {
     }
 }
 
-/// Messages and variables for a chat template. `text` is the brief, or as much of it as fits.
-pub fn messages(brief: &Brief, text: &str, style: PromptStyle) -> (Vec<Message>, Map<String, Value>) {
+/// Messages and variables for a chat template. `text` is the brief, or as much of it as fits; `emoji`: whether the model is good at them.
+pub fn messages(brief: &Brief, text: &str, style: PromptStyle, emoji: bool) -> (Vec<Message>, Map<String, Value>) {
     match style {
-        PromptStyle::Brief => (vec![Message::new("user", text)], variables(brief)),
+        PromptStyle::Brief => (vec![Message::new("user", text)], variables(brief, emoji)),
         PromptStyle::Instructions => (vec![Message::new("system", SYSTEM), Message::new("user", request(brief, text))], Map::new()),
     }
 }
@@ -87,7 +87,7 @@ fn is_lively(tone: Tone) -> bool {
     matches!(tone, Tone::Friendly | Tone::Witty | Tone::Excited)
 }
 
-fn variables(brief: &Brief) -> Map<String, Value> {
+fn variables(brief: &Brief, emoji: bool) -> Map<String, Value> {
     let bucket = match brief.length {
         TargetLength::Short => "short",
         TargetLength::Medium => "medium",
@@ -103,7 +103,7 @@ fn variables(brief: &Brief) -> Map<String, Value> {
         ("tone", Value::from(brief.tone.id())),
         ("length", Value::from(bucket)),
         ("hashtags", Value::from(brief.hashtags.most() > 0)),
-        ("emoji", Value::from(brief.emoji == EmojiRule::Auto && is_lively(brief.tone))),
+        ("emoji", Value::from(emoji && brief.emoji == EmojiRule::Auto && is_lively(brief.tone))),
     ];
     pairs.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
 }

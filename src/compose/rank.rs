@@ -45,7 +45,7 @@ impl Keywords {
         let found = numbers(text);
         let numbers_kept = share(self.numbers.intersection(&found).count(), self.numbers.len());
         let invented = found.difference(&self.numbers).count() as f32 + self.invented_names(text) as f32;
-        3.0 * kept + numbers_kept - 2.0 * invented - 4.0 * repetition(&said)
+        3.0 * kept + numbers_kept - 2.0 * invented - 10.0 * repetition(&said)
     }
 
     /// Capitalised words inside a sentence that the brief does not hold.

@@ -32,13 +32,18 @@ impl SamplingOverrides {
     }
 }
 
-/// How drafts are best written with a model: GGUF's `kinglet.candidates`, `kinglet.boost` and the model's `<|angle:…|>` tokens.
+/// How drafts are best written with a model: GGUF's `kinglet.candidates`, `kinglet.boost`, `kinglet.stutters`, `kinglet.emoji` and the
+/// model's `<|angle:…|>` tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Writing {
     /// Candidates written for each draft handed out, 1 to [`MAX_CANDIDATES`].
     pub candidates: u32,
     /// Added to the scores of the brief's words until they are written; 0 is off.
     pub boost: f32,
+    /// Times a draft may be taken back for beginning to say something again, 0 to 32; 0 is off.
+    pub stutters: u32,
+    /// Whether the model may be asked for emoji where they are left to it.
+    pub emoji: bool,
     /// Control tokens with which the model may begin a draft: the angle it takes.
     pub angles: Vec<u32>,
 }
@@ -50,6 +55,8 @@ pub(super) fn writing(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Writing
     Writing {
         candidates: number("kinglet.candidates").map_or(1, |count| (count as u32).clamp(1, MAX_CANDIDATES)),
         boost: number("kinglet.boost").filter(|boost| (0.0..=100.0).contains(boost)).map_or(0.0, |boost| boost as f32),
+        stutters: number("kinglet.stutters").map_or(0, |count| (count as u32).min(32)),
+        emoji: number("kinglet.emoji") != Some(0.0),
         angles: tokenizer.special_ids().into_iter().filter(is_angle).collect(),
     }
 }

@@ -1,6 +1,6 @@
 //! Drafts keep their promises whatever a model writes: scripted streams for each rule, then noise.
 
-use kinglet::compose::{Action, Brief, BriefOptions, DraftGuard, DraftState, Ending, Network, StopReason, Verdict, check};
+use kinglet::compose::{Action, Brief, BriefOptions, DraftGuard, DraftState, Ending, Fault, Network, StopReason, Verdict, check};
 use kinglet::session::End;
 
 /// SplitMix64.
@@ -160,6 +160,30 @@ fn what_was_not_asked_for_is_taken_back() {
     for (options, script, unwanted) in cases {
         let (text, _) = finished(options, &[script, " The| kettle| is| on|.|<end>"]);
         assert!(!text.contains(unwanted) && text.ends_with("The kettle is on."), "{script}: {text}");
+    }
+}
+
+#[test]
+fn numbers_are_the_briefs_and_saying_something_again_is_noticed() {
+    let guard = DraftGuard::new(&brief(BriefOptions { brief: "ferries at 7.15 and 12:00, 1,000 seats, tick tick boom", ..GARDEN }));
+    for text in ["A ferry at 12:00.", "A ferry at 7:15 has 1,000 seats."] {
+        assert!(matches!(guard.judge(text, Ending::Model), Verdict::Stop { .. }), "{text}");
+    }
+    for (text, kept) in
+        [("A ferry at 12:15.", "A ferry at "), ("A ferry at 7 leaves.", "A ferry at "), ("There are 100 seats.", "There are ")]
+    {
+        assert_eq!(guard.judge(text, Ending::Model), Verdict::Rewind { keep: kept.len(), fault: Fault::Forbidden }, "{text}");
+    }
+    for (text, kept) in
+        [("The ferry ferry is full.", "The ferry "), ("The sea is calm and the sea is blue.", "The sea is calm and the sea ")]
+    {
+        assert_eq!(guard.stutter(text, Ending::Model), Some(kept.len()), "{text}");
+    }
+    for text in ["We sing tick tick boom.", "It is very very full.", "The sea is calm, the sea is"] {
+        assert_eq!(guard.stutter(text, Ending::Open), None, "{text}");
+    }
+    for text in ["A ferry at 7", "A ferry at 7.", "A ferry at 7.1", "There are 1,0"] {
+        assert_eq!(guard.judge(text, Ending::Open), Verdict::Continue, "{text}");
     }
 }
 
