@@ -73,12 +73,13 @@ pub struct Kinglet {
 #[wasm_bindgen]
 pub async fn load(files: Files, options: JsValue, host: JsHost) -> Result<Kinglet, JsValue> {
     std::panic::set_hook(Box::new(|panic| web_sys::console::error_1(&panic.to_string().into())));
-    let LoadOptions { device } = parse(options)?;
+    let LoadOptions { device, exact } = parse(options)?;
     let files = host::model_files(&files)?;
     let options = EngineOptions {
         device: device.into(),
         count: COUNT,
         context: CONTEXT,
+        exact,
         max_cache_bytes: MAX_CACHE_BYTES,
         host: host::core_host(host),
     };

@@ -4,6 +4,8 @@
 //! wasm give the same bits. A crate of its own because a profile's `opt-level` is a crate's: the page's wasm is compiled for size, this
 //! for speed. What the packed codes mean is stated in `quant` of the main crate.
 
+pub mod panels;
+
 /// Columns that share a scale in the nibble layouts.
 const NIBBLE_GROUP: usize = 32;
 /// Nibbles that are spread at once.

@@ -25,11 +25,11 @@ pub fn attention(caches: &Caches, layer: u32, heads: &Heads, row: &Row, q: &[f32
     for (head, (q, out)) in q_heads.zip(out[..q_width].chunks_exact_mut(head_dim)).enumerate() {
         let within = head / heads_per_kv * head_dim;
         scores.clear();
-        scores.extend(offsets(caches, row).map(|at| dot(q, &cache.k[at + within..][..head_dim]) * scale));
+        scores.extend(positions(&cache.k, row, caches.width).map(|k| dot(q, &k[within..][..head_dim]) * scale));
         let sum = exponentials(scores);
         out.fill(0.0);
-        for (weight, at) in scores.iter().zip(offsets(caches, row)) {
-            add_scaled(out, *weight, &cache.v[at + within..][..head_dim]);
+        for (weight, v) in scores.iter().zip(positions(&cache.v, row, caches.width)) {
+            add_scaled(out, *weight, &v[within..][..head_dim]);
         }
         for out in out {
             *out /= sum;
@@ -37,11 +37,13 @@ pub fn attention(caches: &Caches, layer: u32, heads: &Heads, row: &Row, q: &[f32
     }
 }
 
-/// Where each position 0..=position of the row starts in the cache.
-fn offsets<'a>(caches: &'a Caches, row: &'a Row) -> impl Iterator<Item = usize> + 'a {
-    let from_prefix = row.prefix_len.min(row.position + 1);
-    let prefix = (0..from_prefix).map(|position| caches.offset(row.prefix_slot, position));
-    prefix.chain((from_prefix..=row.position).map(|position| caches.offset(row.slot, position)))
+/// What the positions 0..=position of the row hold, each `[width]`.
+fn positions<'a>(slots: &'a [Vec<f32>], row: &Row, width: usize) -> impl Iterator<Item = &'a [f32]> {
+    let end = row.position + 1;
+    let shared = row.prefix_len.min(end) as usize * width;
+    let prefix = &slots[row.prefix_slot as usize][..shared];
+    let own = &slots[row.slot as usize][..end as usize * width][shared..];
+    prefix.chunks_exact(width).chain(own.chunks_exact(width))
 }
 
 /// Replaces scores by exp(score - max) and returns their sum.

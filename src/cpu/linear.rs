@@ -29,14 +29,6 @@ pub struct Outputs<'a> {
     pub first: usize,
 }
 
-/// Outputs that the planes hold: half their rows if gate rows are followed by up rows.
-pub fn num_outputs(weight: &PlanesView, then: Then) -> usize {
-    match then {
-        Then::Store | Then::Add => weight.num_rows(),
-        Then::Gate(_) => weight.num_rows() / 2,
-    }
-}
-
 /// Computes outputs `outputs` of the view (0 is its first) for every active row.
 ///
 /// `bias: [outputs of the view]`, never with [`Then::Gate`], whose planes hold gate rows, then as many up rows.
@@ -58,7 +50,7 @@ pub fn linear_rows(
     assert!(bias.is_none() || !matches!(then, Then::Gate(_)), "a gate has no bias");
     scratch.resize(2 * stride, 0.0);
     let (room, up_room) = scratch.split_at_mut(stride);
-    let num_outputs = num_outputs(weight, then);
+    let num_outputs = if matches!(then, Then::Gate(_)) { weight.num_rows() / 2 } else { weight.num_rows() };
     for output in outputs {
         let w = weight.row(output, room);
         let up = if matches!(then, Then::Gate(_)) { weight.row(num_outputs + output, up_room) } else { &[] };

@@ -4,18 +4,77 @@
 
 use crate::cpu::attention::attention;
 use crate::cpu::caches::Caches;
-use crate::cpu::linear::{Activations, Outputs, linear_rows, num_outputs};
+use crate::cpu::linear::{Activations, Outputs, linear_rows};
 use crate::cpu::pace::{Pace, STRETCH};
+use crate::cpu::panels::{PanelScratch, Panels, Rounded, linear_panels};
 use crate::cpu::sample::{History, sample_row};
 use crate::cpu::unpack::PlanesView;
 use crate::cpu::{embed::embed, norm::rms_norm, rope::rope, zeros};
-use crate::plan::{BufferId, Heads, MachineError, Norm, Op, Plan, PlanId, Row, Sampled, Sampling, Then, WeightSpec};
+use crate::plan::{BufferId, Heads, MachineError, Norm, Op, Piece, Plan, PlanId, Row, Sampled, Sampling, Then, WeightSpec};
 use crate::quant::{Layout, Planes, stride};
+use std::ops::Range;
 
 /// A matrix and its packed pieces.
 pub(super) struct Weight {
     pub(super) spec: WeightSpec,
-    pub(super) pieces: Vec<Planes>,
+    pub(super) pieces: Vec<Stored>,
+}
+
+/// One piece, as the arithmetic wants it.
+pub(super) enum Stored {
+    /// For exact f32: gate rows, then as many up rows, if gated.
+    Planes(Planes),
+    /// For activations of 8 bits.
+    Panels {
+        /// Rows, or gate rows.
+        panels: Panels,
+        /// The up rows of a gated piece.
+        up: Option<Panels>,
+        /// Rows of each.
+        rows: usize,
+    },
+}
+
+impl Stored {
+    pub(super) fn new(spec: &WeightSpec, piece: &Piece, rounding: bool) -> Result<Stored, MachineError> {
+        let rows = piece.rows.end - piece.rows.start;
+        if rounding && Panels::take(piece.layout) {
+            let new = || Panels::new(&spec.name, piece.layout, rows, spec.cols);
+            return Ok(Stored::Panels { panels: new()?, up: if spec.gated { Some(new()?) } else { None }, rows: rows as usize });
+        }
+        let rows = u64::from(rows) * if spec.gated { 2 } else { 1 };
+        let codes = zeros(&spec.name, rows.saturating_mul(u64::from(piece.layout.code_words(spec.cols))))?;
+        let scales = zeros(&spec.name, rows.saturating_mul(u64::from(piece.layout.scale_words(spec.cols))))?;
+        Ok(Stored::Planes(Planes { codes, scales }))
+    }
+
+    /// Takes plane rows in, from `first` on.
+    pub(super) fn write(&mut self, layout: Layout, cols: u32, first: usize, planes: &Planes) {
+        let (code_words, scale_words) = (layout.code_words(cols) as usize, layout.scale_words(cols) as usize);
+        match self {
+            Stored::Planes(stored) => {
+                stored.codes[first * code_words..][..planes.codes.len()].copy_from_slice(&planes.codes);
+                stored.scales[first * scale_words..][..planes.scales.len()].copy_from_slice(&planes.scales);
+            }
+            Stored::Panels { panels, up, rows } => {
+                let of_gate = rows.saturating_sub(first).min(planes.codes.len() / code_words);
+                let (gate_codes, up_codes) = planes.codes.split_at(of_gate * code_words);
+                let (gate_scales, up_scales) = planes.scales.split_at(of_gate * scale_words);
+                panels.write(first, gate_codes, gate_scales);
+                if let Some(up) = up {
+                    up.write(first.saturating_sub(*rows), up_codes, up_scales);
+                }
+            }
+        }
+    }
+
+    /// Words held.
+    pub(super) fn words(&self) -> usize {
+        match self {
+            Stored::Planes(planes) => planes.codes.len() + planes.scales.len(),
+            Stored::Panels { panels, up, .. } => panels.words() + up.as_ref().map_or(0, Panels::words),
+        }
+    }
 }
 
 /// What plans share.
@@ -40,6 +99,8 @@ pub(super) struct Compiled {
 struct Scratch {
     /// normed: `[rows, stride]` f32
     normed: Vec<f32>,
+    rounded: Rounded,
+    panels: PanelScratch,
     weight_rows: Vec<f32>,
     scores: Vec<f32>,
 }
@@ -137,26 +198,54 @@ struct Linear<'a> {
 impl Linear<'_> {
     /// Piece after piece, in runs of rows that are short enough to pause between.
     async fn run(&self, compiled: &mut Compiled, active: &[usize], pace: &mut Pace) {
-        let (x_stride, y_stride) = (compiled.stride(self.x), compiled.stride(self.y));
-        let gated = if self.weight.spec.gated { 2 } else { 1 };
-        let work_per_output = (gated * active.len() as u64 * u64::from(self.weight.spec.cols)).max(1);
-        let outputs_per_run = STRETCH.div_ceil(work_per_output) as usize;
-        for (piece, planes) in self.weight.spec.pieces.iter().zip(&self.weight.pieces) {
-            let view = view(piece.layout, self.weight.spec.cols, planes);
-            let num_outputs = num_outputs(&view, self.then);
-            let first = piece.rows.start as usize;
-            let bias = self.bias.map(|bias| &bias[first..][..num_outputs]);
+        let Weight { spec, pieces } = self.weight;
+        let gated = if spec.gated { 2 } else { 1 };
+        let work_per_output = (gated * active.len() as u64 * u64::from(spec.cols)).max(1);
+        let outputs_per_run = STRETCH.div_ceil(work_per_output).next_multiple_of(8) as usize;
+        if pieces.iter().any(|piece| matches!(piece, Stored::Panels { .. })) {
+            self.round(compiled, active);
+        }
+        for (piece, stored) in spec.pieces.iter().zip(pieces) {
+            let num_outputs = (piece.rows.end - piece.rows.start) as usize;
             for start in (0..num_outputs).step_by(outputs_per_run) {
                 let end = num_outputs.min(start + outputs_per_run);
-                let mut scratch = std::mem::take(&mut compiled.scratch);
-                let (x, y) = compiled.pair(self.x, self.y);
-                let x = Activations { values: if self.normed { &scratch.normed } else { x }, stride: x_stride, active };
-                let mut y = Outputs { values: y, stride: y_stride, first };
-                linear_rows(&view, start..end, x, bias, self.then, &mut y, &mut scratch.weight_rows);
-                compiled.scratch = scratch;
+                self.compute(compiled, active, piece, stored, start..end);
                 pace.spend(work_per_output * (end - start) as u64).await;
             }
         }
+    }
+
+    /// Fills the scratch with the active rows of the input, rounded.
+    fn round(&self, compiled: &mut Compiled, active: &[usize]) {
+        let stride = compiled.stride(self.x);
+        let Scratch { rounded, normed, .. } = &mut compiled.scratch;
+        let x = if self.normed { normed } else { &compiled.buffers[self.x.0] };
+        rounded.clear(self.weight.spec.cols as usize);
+        for row in active {
+            rounded.push(&x[row * stride..][..self.weight.spec.cols as usize]);
+        }
+    }
+
+    /// Some outputs of one piece.
+    fn compute(&self, compiled: &mut Compiled, active: &[usize], piece: &Piece, stored: &Stored, outputs: Range<usize>) {
+        let (x_stride, y_stride) = (compiled.stride(self.x), compiled.stride(self.y));
+        let first = piece.rows.start as usize;
+        let bias = self.bias.map(|bias| &bias[first..piece.rows.end as usize]);
+        let mut scratch = std::mem::take(&mut compiled.scratch);
+        let (x, y) = compiled.pair(self.x, self.y);
+        let mut y = Outputs { values: y, stride: y_stride, first };
+        match stored {
+            Stored::Planes(planes) => {
+                let view = view(piece.layout, self.weight.spec.cols, planes);
+                let x = Activations { values: if self.normed { &scratch.normed } else { x }, stride: x_stride, active };
+                linear_rows(&view, outputs, x, bias, self.then, &mut y, &mut scratch.weight_rows);
+            }
+            Stored::Panels { panels, up, .. } => {
+                let Scratch { rounded, panels: sums, .. } = &mut scratch;
+                linear_panels((panels, up.as_ref()), outputs, rounded, active, bias, self.then, &mut y, sums);
+            }
+        }
+        compiled.scratch = scratch;
     }
 }
 
@@ -170,11 +259,15 @@ fn embed_rows(compiled: &mut Compiled, table: &Weight, x: BufferId) {
     for row in compiled.active() {
         let token = compiled.rows[row].token;
         let mut pieces = table.spec.pieces.iter().zip(&table.pieces);
-        let Some((piece, planes)) = pieces.find(|(piece, _)| piece.rows.contains(&token)) else {
+        let Some((piece, stored)) = pieces.find(|(piece, _)| piece.rows.contains(&token)) else {
             panic!("token {token} of {}", table.spec.rows);
         };
         let within = (token - piece.rows.start) as usize;
-        embed(&view(piece.layout, table.spec.cols, planes), within, &mut compiled.buffers[x.0][row * stride..][..stride]);
+        let x = &mut compiled.buffers[x.0][row * stride..][..stride];
+        match stored {
+            Stored::Planes(planes) => embed(&view(piece.layout, table.spec.cols, planes), within, x),
+            Stored::Panels { panels, .. } => embed(&view(piece.layout, table.spec.cols, &panels.read(within)), 0, x),
+        }
     }
 }
 

@@ -13,14 +13,15 @@ pub fn rope(caches: &mut Caches, layer: u32, heads: &Heads, row: &Row, qkv: &[f3
     let kv_width = heads.num_key_value_heads as usize * head_dim;
     let q_width = heads.num_attention_heads as usize * head_dim;
     assert_eq!(kv_width, caches.width, "the cache is as wide as the key heads");
-    let at = caches.offset(row.slot, row.position);
-    let angles = &caches.rope[row.position as usize * head_dim..][..head_dim];
-    let cache = &mut caches.layers[layer as usize];
+    let Caches { rope, layers, max_seq, .. } = caches;
+    assert!((row.position as usize) < *max_seq, "position {} of {max_seq}", row.position);
+    let angles = &rope[row.position as usize * head_dim..][..head_dim];
     let (q_in, kv) = qkv[..q_width + 2 * kv_width].split_at(q_width);
     let (k_in, v_in) = kv.split_at(kv_width);
+    let (k, v) = layers[layer as usize].position(row.slot, row.position, kv_width);
     rotate_heads(q_in, angles, heads.pairing, &mut q[..q_width]);
-    rotate_heads(k_in, angles, heads.pairing, &mut cache.k[at..][..kv_width]);
-    cache.v[at..][..kv_width].copy_from_slice(v_in);
+    rotate_heads(k_in, angles, heads.pairing, k);
+    v.copy_from_slice(v_in);
 }
 
 /// Rotates each head of `x` by `angles: [head_dim / 2, 2]`.

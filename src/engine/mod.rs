@@ -83,6 +83,8 @@ pub struct EngineOptions {
     pub count: u32,
     /// Positions a draft may have, prompt included.
     pub context: u32,
+    /// f32 activations everywhere. Else the CPU rounds them to 8 bits where they meet packed integers, several times as fast.
+    pub exact: bool,
     /// Most bytes that the caches of all drafts may take: a large model gets fewer positions, though never less than 256.
     pub max_cache_bytes: u64,
     /// What the host lends.
@@ -91,7 +93,14 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> EngineOptions {
-        EngineOptions { device: DeviceChoice::Auto, count: 1, context: 1024, max_cache_bytes: u64::MAX, host: Host::default() }
+        EngineOptions {
+            device: DeviceChoice::Auto,
+            count: 1,
+            context: 1024,
+            exact: false,
+            max_cache_bytes: u64::MAX,
+            host: Host::default(),
+        }
     }
 }
 
@@ -266,7 +275,9 @@ impl Loader<'_> {
                 Err(error) => device::why_not(&error),
             },
         };
-        let session = self.load_on(Box::new(Cpu::new(self.options.host.pause.clone()))).await?;
+        let pause = self.options.host.pause.clone();
+        let cpu = if self.options.exact { Cpu::new(pause) } else { Cpu::rounding(pause) };
+        let session = self.load_on(Box::new(cpu)).await?;
         let report = DeviceReport::new(session.machine().device(), why_cpu);
         Ok((session, report))
     }

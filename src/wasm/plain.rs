@@ -13,6 +13,7 @@ use wasm_bindgen::JsValue;
 #[derive(Deserialize)]
 pub(super) struct LoadOptions {
     pub(super) device: AskedDevice,
+    pub(super) exact: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]

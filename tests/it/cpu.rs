@@ -1,8 +1,9 @@
 //! Every CPU operation against a naive f64 twin, over all layouts and odd sizes, alone, together and in row ranges.
 
 use kinglet::cpu::linear::{Activations, Outputs, linear_rows};
+use kinglet::cpu::panels::{PanelScratch, Panels, Rounded, linear_panels};
 use kinglet::cpu::unpack::{PlanesView, f16_to_f32};
-use kinglet::cpu::{attention::attention, caches::Caches, dot::dot, norm::rms_norm, rope::rope};
+use kinglet::cpu::{attention::attention, caches::{Caches, LayerCache}, dot::dot, norm::rms_norm, rope::rope};
 use kinglet::plan::*;
 use kinglet::quant::{Layout, Planes, stride};
 
@@ -10,6 +11,9 @@ use kinglet::quant::{Layout, Planes, stride};
 const SUM_TOLERANCE: f64 = 1e-5;
 const LAYOUTS: [Layout; 7] =
     [Layout::F32, Layout::F16, Layout::BF16, Layout::I8 { group: 32 }, Layout::I8 { group: 16 }, Layout::I4, Layout::I4M];
+
+/// The layouts of packed integers.
+const PACKED: [Layout; 4] = [Layout::I8 { group: 32 }, Layout::I8 { group: 16 }, Layout::I4, Layout::I4M];
 
 /// SplitMix64.
 pub struct Random(pub u64);
@@ -216,6 +220,115 @@ fn check_linear(random: &mut Random, layout: Layout, cols: usize, then: Then) {
 }
 
 #[test]
+fn panels_give_back_the_rows_they_were_given() {
+    let mut random = Random(21);
+    for layout in PACKED {
+        let (rows, cols) = (19, 96);
+        let (planes, _) = random_planes(&mut random, layout, rows, cols);
+        let mut panels = Panels::new("w", layout, rows as u32, cols as u32).unwrap();
+        let (code_words, scale_words) = (layout.code_words(cols as u32) as usize, layout.scale_words(cols as u32) as usize);
+        // In two runs, as a file's rows come.
+        let (first_codes, codes) = planes.codes.split_at(5 * code_words);
+        let (first_scales, scales) = planes.scales.split_at(5 * scale_words);
+        panels.write(5, codes, scales);
+        panels.write(0, first_codes, first_scales);
+        for row in 0..rows {
+            let want = Planes {
+                codes: planes.codes[row * code_words..][..code_words].to_vec(),
+                scales: planes.scales[row * scale_words..][..scale_words].to_vec(),
+            };
+            assert_eq!(panels.read(row), want, "{layout:?}, row {row}");
+        }
+    }
+}
+
+#[test]
+fn activations_are_rounded_to_the_nearest_of_255_steps() {
+    let mut random = Random(22);
+    let x: Vec<f32> = (0..96).map(|i| random.float() * [1e-6, 3.0, 1e6][i / 32]).collect();
+    let mut rounded = Rounded::default();
+    rounded.clear(96);
+    rounded.push(&x);
+    rounded.push(&[0.0; 96]);
+    assert_eq!(rounded.num_rows(), 2);
+    for (group, (x, got)) in x.chunks(32).zip(rounded.values(0).chunks(32)).enumerate() {
+        let step = x.iter().fold(0.0f32, |largest, x| largest.max(x.abs())) / 127.0;
+        for (x, got) in x.iter().zip(got) {
+            assert!((x - got).abs() <= 0.5001 * step, "group {group}: {x} became {got}, steps of {step}");
+        }
+    }
+    assert_eq!(rounded.values(1), [0.0; 96]);
+}
+
+#[test]
+fn panels_multiply_as_the_f64_twin_alone_and_together() {
+    let mut random = Random(23);
+    let endings = [Then::Store, Then::Add, Then::Gate(Activation::Silu)];
+    for layout in PACKED {
+        for (cols, num_outputs) in [(32, 8), (96, 13), (576, 24)] {
+            for then in endings {
+                check_panels(&mut random, layout, cols, num_outputs, then);
+            }
+        }
+    }
+}
+
+fn check_panels(random: &mut Random, layout: Layout, cols: usize, num_outputs: usize, then: Then) {
+    let gated = matches!(then, Then::Gate(_));
+    let mut matrix = || {
+        let (planes, w) = random_planes(random, layout, num_outputs, cols);
+        let mut panels = Panels::new("w", layout, num_outputs as u32, cols as u32).unwrap();
+        panels.write(0, &planes.codes, &planes.scales);
+        (panels, w)
+    };
+    let ((panels, w), (up, up_w)) = (matrix(), matrix());
+    let up = gated.then_some(&up);
+    // Seven of nine rows: a tile of four, one of two and one of one.
+    let (rows, active, width) = (9, [0, 1, 3, 4, 5, 6, 8], num_outputs + 3);
+    let (x, before, bias) = (random.floats(rows * cols), random.floats(rows * width), random.floats(num_outputs));
+    let bias = (!gated).then_some(bias.as_slice());
+    let compute = |active: &[usize]| {
+        let mut rounded = Rounded::default();
+        rounded.clear(cols);
+        active.iter().for_each(|row| rounded.push(&x[row * cols..][..cols]));
+        let mut y = before.clone();
+        let mut out = Outputs { values: &mut y, stride: width, first: 2 };
+        let mut scratch = PanelScratch::default();
+        for outputs in [0..8, 8..num_outputs] {
+            linear_panels((&panels, up), outputs, &rounded, active, bias, then, &mut out, &mut scratch);
+        }
+        (y, rounded)
+    };
+    let (y, rounded) = compute(&active);
+    for (index, row) in active.into_iter().enumerate() {
+        let x = rounded.values(index);
+        let product = |w: &[f64], n: usize| -> (f64, f64) {
+            let terms = x.iter().zip(&w[n * cols..][..cols]).map(|(x, w)| f64::from(*x) * w);
+            terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()))
+        };
+        for n in 0..num_outputs {
+            let (got, old) = (y[row * width + 2 + n], before[row * width + 2 + n]);
+            let (sum, size) = product(&w, n);
+            let bias = bias.map_or(0.0, |bias| f64::from(bias[n]));
+            let (want, size) = match then {
+                Then::Store => (sum + bias, size + 1.0),
+                Then::Add => (sum + bias + f64::from(old), size + 2.0),
+                Then::Gate(_) => {
+                    let (up, up_size) = product(&up_w, n);
+                    (silu(sum) * up, (size + 1.0) * (up_size + 1.0))
+                }
+            };
+            assert_near(&format!("{layout:?} x {cols} {then:?}, row {row}"), n, got, want, SUM_TOLERANCE * size);
+        }
+        let (alone, _) = compute(&[row]);
+        assert_same_bits(&format!("{layout:?}, row {row} alone"), &alone[row * width..][..width], &y[row * width..][..width]);
+    }
+    for row in (0..rows).filter(|row| !active.contains(row)) {
+        assert_same_bits("an inactive row", &y[row * width..][..width], &before[row * width..][..width]);
+    }
+}
+
+#[test]
 fn rms_norm_equals_the_f64_twin_and_pads_with_zeros() {
     let mut random = Random(4);
     for width in [1, 7, 64, 129, 1030] {
@@ -326,8 +439,8 @@ fn rope_rotates_both_pairings_and_appends_k_and_v() {
             let row = Row { slot: 1, position: 7, active: 1, ..Row::default() };
             rope(&mut caches, 1, &heads, &row, &qkv, &mut q);
 
-            let at = (11 + 7) * kv_width;
-            let (k, v) = (&caches.layers[1].k, &caches.layers[1].v);
+            let at = 7 * kv_width;
+            let (k, v) = (&caches.layers[1].k[1], &caches.layers[1].v[1]);
             let rotated: Vec<f32> = q.iter().chain(&k[at..at + kv_width]).copied().collect();
             for (index, got) in rotated.iter().enumerate() {
                 let (head, i) = (index / head_dim, index % head_dim);
@@ -344,7 +457,8 @@ fn rope_rotates_both_pairings_and_appends_k_and_v() {
             assert_same_bits("v", &v[at..at + kv_width], &qkv[q_width + kv_width..]);
             let touched = k.iter().chain(v).filter(|value| **value != 0.0).count();
             assert!(touched <= 2 * kv_width, "{touched} values of the cache were touched, expected {}", 2 * kv_width);
-            assert!(caches.layers[0].k.iter().chain(&caches.layers[0].v).all(|value| *value == 0.0), "the other layer was touched");
+            let others = caches.layers[0].k.iter().chain(&caches.layers[0].v).chain([0, 2].iter().map(|slot| &caches.layers[1].k[*slot]));
+            assert!(others.into_iter().all(Vec::is_empty), "the other layer or another slot was touched");
         }
     }
 }
@@ -352,9 +466,9 @@ fn rope_rotates_both_pairings_and_appends_k_and_v() {
 /// Caches with random keys and values everywhere.
 fn random_caches(random: &mut Random, heads: &Heads, slots: u32, max_seq: u32) -> Caches {
     let mut caches = Caches::new(&memory(1, slots, max_seq, heads, 5)).unwrap();
-    let len = caches.layers[0].k.len();
-    caches.layers[0].k = random.floats(len);
-    caches.layers[0].v = random.floats(len);
+    let len = max_seq as usize * caches.width;
+    caches.layers[0].k = (0..slots).map(|_| random.floats(len)).collect();
+    caches.layers[0].v = (0..slots).map(|_| random.floats(len)).collect();
     caches
 }
 
@@ -371,9 +485,9 @@ fn attention_equals_the_f64_twin_with_grouped_heads() {
             let row = Row { slot: 1, position, active: 1, ..Row::default() };
             attention(&caches, 0, &heads, &row, &q, &mut out, &mut Vec::new());
             for head in 0..n {
-                let at = |p: usize, i: usize| ((41 + p) * kv_heads + head / (n / kv_heads)) * d + i;
-                let k = |p, i| f64::from(caches.layers[0].k[at(p, i)]);
-                let v = |p, i| f64::from(caches.layers[0].v[at(p, i)]);
+                let at = |p: usize, i: usize| (p * kv_heads + head / (n / kv_heads)) * d + i;
+                let k = |p, i| f64::from(caches.layers[0].k[1][at(p, i)]);
+                let v = |p, i| f64::from(caches.layers[0].v[1][at(p, i)]);
                 let score = |p: usize| (0..d).map(|i| f64::from(q[head * d + i]) * k(p, i)).sum::<f64>() / (d as f64).sqrt();
                 let weights: Vec<f64> = (0..=position as usize).map(|p| score(p).exp()).collect();
                 let sum: f64 = weights.iter().sum();
@@ -390,24 +504,22 @@ fn attention_equals_the_f64_twin_with_grouped_heads() {
 fn attention_over_a_shared_prefix_is_bitwise_that_over_an_own_one() {
     let mut random = Random(8);
     let heads = Heads { num_attention_heads: 6, num_key_value_heads: 3, head_dim: 10, pairing: Pairing::Halves };
-    let mut caches = random_caches(&mut random, &heads, 3, 17);
+    let caches = random_caches(&mut random, &heads, 3, 17);
     let q = random.floats(60);
     for (prefix_len, position) in [(1, 3), (5, 5), (5, 16), (16, 16), (17, 16), (9, 4)] {
         let own = Row { slot: 2, position, active: 1, ..Row::default() };
         let shared = Row { prefix_slot: 0, prefix_len, ..own };
-        let (from, to, len) = (caches.offset(0, 0), caches.offset(2, 0), prefix_len as usize * caches.width);
-        let layer = &mut caches.layers[0];
-        let scratched = (layer.k[to..to + len].to_vec(), layer.v[to..to + len].to_vec());
+        let len = prefix_len as usize * caches.width;
         let mut with_prefix = vec![0.0; 60];
         attention(&caches, 0, &heads, &shared, &q, &mut with_prefix, &mut Vec::new());
-        let layer = &mut caches.layers[0];
-        layer.k.copy_within(from..from + len, to);
-        layer.v.copy_within(from..from + len, to);
+        let mut copied = caches.clone();
+        let LayerCache { k, v } = &mut copied.layers[0];
+        for slots in [k, v] {
+            let prefix = slots[0][..len].to_vec();
+            slots[2][..len].copy_from_slice(&prefix);
+        }
         let mut without = vec![0.0; 60];
-        attention(&caches, 0, &heads, &own, &q, &mut without, &mut Vec::new());
+        attention(&copied, 0, &heads, &own, &q, &mut without, &mut Vec::new());
         assert_same_bits(&format!("prefix {prefix_len}, position {position}"), &with_prefix, &without);
-        let layer = &mut caches.layers[0];
-        layer.k[to..to + len].copy_from_slice(&scratched.0);
-        layer.v[to..to + len].copy_from_slice(&scratched.1);
     }
 }

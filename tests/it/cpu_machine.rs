@@ -536,6 +536,7 @@ fn a_matrix_that_fits_no_memory_is_an_error() {
 fn the_device_says_what_it_is() {
     let device = Cpu::new(None).device();
     assert_eq!((device.kind.as_str(), device.variants.as_str(), device.software), ("cpu", "cpu-exact", true));
+    assert_eq!(Cpu::rounding(None).device().variants, "cpu-int8");
     let loaded = load(&Model::random(13), 1, [&[], &[]]);
     assert_eq!(loaded.machine.num_dispatches(loaded.prefill), 6 * LAYERS as usize + 2);
     assert_eq!(loaded.machine.num_dispatches(loaded.decode), 6 * LAYERS as usize + 3);

@@ -54,6 +54,8 @@ pub struct Golden {
     pub greedy: Vec<u32>,
     /// Greedy tokens whose margin is above 1e-3.
     pub safe: usize,
+    /// Root mean square of what llama.cpp's logits differ by, which multiplies 8-bit activations; of GGUF files.
+    pub llama_cpp_rms: Option<f64>,
 }
 
 /// Every prompt of a golden pair `<stem>.safetensors`, `<stem>.json`.
@@ -76,6 +78,7 @@ pub fn golden(stem: &str) -> Vec<Golden> {
             first: prompt["logits_first_position"].as_u64().unwrap_or(0) as usize,
             greedy: words(format!("prompt.{index}.greedy")),
             safe: unsafe_from.unwrap_or(margins.len()),
+            llama_cpp_rms: prompt["llama_cpp_rms_logit_diff"].as_f64(),
         }
     };
     prompts.iter().enumerate().map(read).collect()

@@ -4,6 +4,7 @@
 
 use crate::devices::{self, Golden, assert_close, golden, options, ran, session};
 use kinglet::{
+    cpu::Cpu,
     gpu::Variant,
     plan::Machine,
     session::{Request, SamplingParams, Session},
@@ -65,6 +66,37 @@ fn golden_logits_and_greedy_tokens_on_cpu() {
         model_agrees(name, stem, devices::cpu());
     }
     ran("cpu", MODELS.len());
+}
+
+/// Activations of 8 bits: not worse than 1.5 times what llama.cpp's own differ by from exact arithmetic, over all prompts of a file.
+#[test]
+fn rounded_activations_stay_as_close_as_llama_cpp() {
+    let files =
+        MODELS.iter().filter(|(name, _)| name.ends_with("Q4_0.gguf") || name.ends_with("Q8_0.gguf") || name.ends_with("Q4_K_M.gguf"));
+    let mut count = 0;
+    for (name, stem) in files {
+        let mut session = session(name, Box::new(Cpu::rounding(None)), options(1));
+        let vocab_size = session.config().vocab_size as usize;
+        let (mut squares, mut allowed, mut num) = (0.0, 0.0, 0.0);
+        for prompt in golden(stem) {
+            let mut logits = |chunk| pollster::block_on(session.logits(&prompt.ids, chunk)).expect("logits");
+            let whole = logits(64);
+            assert_eq!(logits(7), whole, "{name}: chunks of 7 differ");
+            let got = &whole[prompt.first * vocab_size..];
+            let llama_cpp = prompt.llama_cpp_rms.expect("a GGUF file's golden has llama.cpp's difference");
+            let off = got.iter().zip(&prompt.logits).map(|(got, want)| f64::from(got - want).powi(2)).sum::<f64>();
+            squares += off;
+            allowed += llama_cpp.powi(2) * got.len() as f64;
+            num += got.len() as f64;
+        }
+        let (rms, llama_cpp) = ((squares / num).sqrt(), (allowed / num).sqrt());
+        println!("{name}: rms {rms:.4}, llama.cpp {llama_cpp:.4}");
+        assert!(rms <= 1.5 * llama_cpp, "{name}: off by {rms} (rms), llama.cpp by {llama_cpp}");
+        assert!(rms > 0.0, "{name}: nothing was rounded");
+        count += 1;
+    }
+    assert_eq!(count, 4);
+    ran("cpu", count);
 }
 
 #[test]

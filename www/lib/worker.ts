@@ -54,8 +54,7 @@ async function start(request: LoadRequest): Promise<void> {
     const progress = (stage: Stage, loaded: number, total: number) => post({ type: "progress", progress: { stage, loaded, total } });
     const slowCompletion = navigator.userAgent.includes("Firefox");
     const host = { progress, pause, wait, slowCompletion, now: () => performance.now() };
-    // `exact` changes nothing yet: activations are f32 everywhere.
-    kinglet = await load(files, { device: request.device }, host);
+    kinglet = await load(files, { device: request.device, exact: request.exact }, host);
     const info: ModelInfo = kinglet.info();
     post({ type: "ready", info });
   } catch (error) {

@@ -78,6 +78,9 @@ pub struct Logits {
     /// Positions computed together
     #[arg(long, default_value_t = 64)]
     pub chunk: u32,
+    /// Activations of 8 bits where the CPU has them, as the other commands
+    #[arg(long, conflicts_with = "exact")]
+    pub rounded: bool,
 }
 
 #[derive(Args)]

@@ -39,7 +39,7 @@ pub fn options(common: &Common, count: u32, context: u32) -> EngineOptions {
         adapter: std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty()),
         ..Host::default()
     };
-    EngineOptions { device, count, context, host, ..EngineOptions::default() }
+    EngineOptions { device, count, context, exact: common.exact, host, ..EngineOptions::default() }
 }
 
 /// The bundled model: in the working directory's checkout, else in the one this was built from.

@@ -5,13 +5,14 @@ use crate::{
     failure::Failure,
     host,
 };
-use kinglet::engine;
+use kinglet::engine::{self, EngineOptions};
 use std::{fs::File, io::Write};
 
 pub fn run(options: &Logits, common: &Common) -> Result<(), Failure> {
     let context = (options.tokens.len() as u32).max(8);
     let files = host::files(&options.model.model)?;
-    let mut loaded = pollster::block_on(engine::load(files, &host::options(common, 1, context)))?;
+    let exact = common.exact || !options.rounded;
+    let mut loaded = pollster::block_on(engine::load(files, &EngineOptions { exact, ..host::options(common, 1, context) }))?;
     let logits = pollster::block_on(loaded.session.logits(&options.tokens, options.chunk))?;
     let shape = [options.tokens.len(), loaded.session.config().vocab_size as usize];
     let failed = |e: std::io::Error| Failure::machine("write-failed", format!("cannot write {}: {e}", options.out.display()));
