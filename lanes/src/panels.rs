@@ -277,3 +277,12 @@ fn widen(codes: [u32; 4]) -> Eight<i16x8> {
 fn eight(scales: &[f32; PANEL]) -> Eight<f32x4> {
     bytemuck::cast(*scales)
 }
+
+/// silu(gate) * up for one row's eight outputs, silu(x) = x / (1 + exp(-x)).
+pub fn silu_gate(gate: &[f32; PANEL], up: &[f32; PANEL]) -> [f32; PANEL] {
+    let (gate, up) = (eight(gate), eight(up));
+    // Beyond this the exponential is no f32 any more; there silu is x or 0 to the last bit but one.
+    let least = f32x4::splat(-87.0);
+    let gated = |half: usize| gate[half] / (f32x4::ONE + (-gate[half]).max(least).min(-least).exp()) * up[half];
+    bytemuck::cast([gated(0), gated(1)])
+}

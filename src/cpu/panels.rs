@@ -4,15 +4,12 @@
 //! whose scales are zero. A row's result is bitwise the same alone and together.
 
 use crate::{
-    cpu::{
-        linear::{Outputs, silu},
-        zeros,
-    },
+    cpu::{linear::Outputs, zeros},
     plan::{Activation, MachineError, Then},
     quant::{Layout, Planes},
 };
-pub use kinglet_lanes::panels::Rounded;
 use kinglet_lanes::panels::{GROUP, PANEL, multiply_i4, multiply_i4m, multiply_i8, multiply_i8_fine, read_i4, read_i8, write_i4, write_i8};
+pub use kinglet_lanes::panels::{Rounded, silu_gate};
 use std::ops::Range;
 
 /// Rows of a matrix in panels.
@@ -154,11 +151,7 @@ pub fn linear_panels(
             match then {
                 Then::Store => y.copy_from_slice(&sums[..rows]),
                 Then::Add => add(y, &sums),
-                Then::Gate(Activation::Silu) => {
-                    for (y, (sum, up)) in y.iter_mut().zip(sums.iter().zip(&ups[index])) {
-                        *y = silu(*sum) * up;
-                    }
-                }
+                Then::Gate(Activation::Silu) => y.copy_from_slice(&silu_gate(&sums, &ups[index])[..rows]),
             }
         }
     }

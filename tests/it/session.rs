@@ -2,6 +2,7 @@
 
 use crate::devices::{self, collect, options, ran, session};
 use kinglet::{
+    cpu::Cpu,
     gpu::Variant,
     plan::Machine,
     session::{End, Request, SamplingParams, Session, SessionError},
@@ -17,6 +18,7 @@ struct Device {
 }
 
 const CPU: Device = Device { name: "cpu", machine: devices::cpu, submissions: 1 };
+const CPU_ROUNDING: Device = Device { name: "cpu", machine: || Box::new(Cpu::rounding(None)), submissions: 1 };
 const VULKAN: Device = Device { name: "vulkan", machine: || gpu(None), submissions: 2 };
 const VULKAN_LANES: Device = Device { name: "vulkan", machine: || gpu(Some(Variant::Lanes)), submissions: 2 };
 
@@ -171,6 +173,7 @@ fn every_equality_holds(device: &Device) {
 #[test]
 fn drafts_do_not_depend_on_how_they_are_computed_on_cpu() {
     every_equality_holds(&CPU);
+    every_equality_holds(&CPU_ROUNDING);
 }
 
 #[test]
