@@ -4,6 +4,7 @@
 //! wasm give the same bits. A crate of its own because a profile's `opt-level` is a crate's: the page's wasm is compiled for size, this
 //! for speed. What the packed codes mean is stated in `quant` of the main crate.
 
+pub mod attention;
 pub mod panels;
 
 /// Columns that share a scale in the nibble layouts.
@@ -40,10 +41,38 @@ pub fn fold(mut sums: [f32; LANES]) -> f32 {
     sums[0]
 }
 
-/// y[i] += factor * x[i] over the shorter of the two.
-pub fn add_scaled(y: &mut [f32], factor: f32, x: &[f32]) {
+/// y[i] += x[i] over the shorter of the two.
+pub fn add(y: &mut [f32], x: &[f32]) {
     for (y, x) in y.iter_mut().zip(x) {
-        *y += factor * x;
+        *y += x;
+    }
+}
+
+/// y[i] = x[i] * scale * gain[i] over the shortest of the three.
+pub fn scale(x: &[f32], scale: f32, gain: &[f32], y: &mut [f32]) {
+    for ((y, x), gain) in y.iter_mut().zip(x).zip(gain) {
+        *y = x * scale * gain;
+    }
+}
+
+/// Rotates the pairs (i, i + n / 2) of `x: [n]` by `angles: [n / 2]`, each cosine and sine.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn rotate_halves(x: &[f32], angles: &[[f32; 2]], y: &mut [f32]) {
+    let (x_low, x_high) = x.split_at(angles.len());
+    let (y_low, y_high) = y.split_at_mut(angles.len());
+    for i in 0..angles.len() {
+        let [cosine, sine] = angles[i];
+        y_low[i] = x_low[i] * cosine - x_high[i] * sine;
+        y_high[i] = x_high[i] * cosine + x_low[i] * sine;
+    }
+}
+
+/// Likewise the pairs (2 i, 2 i + 1).
+pub fn rotate_adjacent(x: &[f32], angles: &[[f32; 2]], y: &mut [f32]) {
+    for ((x, y), [cosine, sine]) in x.as_chunks::<2>().0.iter().zip(y.as_chunks_mut::<2>().0).zip(angles) {
+        *y = [x[0] * cosine - x[1] * sine, x[1] * cosine + x[0] * sine];
     }
 }
 

@@ -12,6 +12,7 @@
 //! Activations are rounded in groups of 32 columns to x ≈ scale * q with q in -127..=127 (as llama.cpp's Q8_0). Products and sums of one
 //! group are exact integers; groups are added in f32 in column order. A row's result is the same bits alone and in company.
 
+use crate::attention::exp;
 use std::array::from_fn;
 use wide::{f32x4, i16x8, i32x4, u16x8};
 
@@ -280,9 +281,5 @@ fn eight(scales: &[f32; PANEL]) -> Eight<f32x4> {
 
 /// silu(gate) * up for one row's eight outputs, silu(x) = x / (1 + exp(-x)).
 pub fn silu_gate(gate: &[f32; PANEL], up: &[f32; PANEL]) -> [f32; PANEL] {
-    let (gate, up) = (eight(gate), eight(up));
-    // Beyond this the exponential is no f32 any more; there silu is x or 0 to the last bit but one.
-    let least = f32x4::splat(-87.0);
-    let gated = |half: usize| gate[half] / (f32x4::ONE + (-gate[half]).max(least).min(-least).exp()) * up[half];
-    bytemuck::cast([gated(0), gated(1)])
+    from_fn(|i| gate[i] / (1.0 + exp(-gate[i])) * up[i])
 }

@@ -3,11 +3,9 @@
 //! Positions below `prefix_len` are read from the prefix slot, the rest from the row's own, always in order of position, so a shared
 //! prefix gives the same bits as a prefix of one's own.
 
-use crate::cpu::{
-    caches::Caches,
-    dot::{add_scaled, dot},
-};
+use crate::cpu::caches::Caches;
 use crate::plan::{Heads, Row};
+use kinglet_lanes::attention::{add_weighted, score, softmax};
 
 /// out = softmax(q k^T / sqrt(head_dim)) v over positions 0..=position, for each head of `q: [heads * head_dim]`.
 ///
@@ -21,38 +19,28 @@ pub fn attention(caches: &Caches, layer: u32, heads: &Heads, row: &Row, q: &[f32
     let scale = 1.0 / libm::sqrtf(head_dim as f32);
     let q_width = heads.num_attention_heads as usize * head_dim;
     let cache = &caches.layers[layer as usize];
+    // The prefix and the row's own positions: which slot, from where, how many.
+    let shared = row.prefix_len.min(row.position + 1) as usize;
+    let runs = [(row.prefix_slot as usize, 0, shared), (row.slot as usize, shared, row.position as usize + 1 - shared)];
+    let runs = runs.into_iter().filter(|(_, _, positions)| *positions > 0);
+    let width = caches.width;
     let q_heads = q[..q_width].chunks_exact(head_dim);
     for (head, (q, out)) in q_heads.zip(out[..q_width].chunks_exact_mut(head_dim)).enumerate() {
         let within = head / heads_per_kv * head_dim;
         scores.clear();
-        scores.extend(positions(&cache.k, row, caches.width).map(|k| dot(q, &k[within..][..head_dim]) * scale));
-        let sum = exponentials(scores);
+        for (slot, first, positions) in runs.clone() {
+            score(q, &cache.k[slot][first * width + within..], width, positions, scale, scores);
+        }
+        let sum = softmax(scores);
         out.fill(0.0);
-        for (weight, v) in scores.iter().zip(positions(&cache.v, row, caches.width)) {
-            add_scaled(out, *weight, &v[within..][..head_dim]);
+        let mut weights = scores.as_slice();
+        for (slot, first, positions) in runs.clone() {
+            let (run, rest) = weights.split_at(positions);
+            add_weighted(run, &cache.v[slot][first * width + within..], width, out);
+            weights = rest;
         }
         for out in out {
             *out /= sum;
         }
     }
-}
-
-/// What the positions 0..=position of the row hold, each `[width]`.
-fn positions<'a>(slots: &'a [Vec<f32>], row: &Row, width: usize) -> impl Iterator<Item = &'a [f32]> {
-    let end = row.position + 1;
-    let shared = row.prefix_len.min(end) as usize * width;
-    let prefix = &slots[row.prefix_slot as usize][..shared];
-    let own = &slots[row.slot as usize][..end as usize * width][shared..];
-    prefix.chunks_exact(width).chain(own.chunks_exact(width))
-}
-
-/// Replaces scores by exp(score - max) and returns their sum.
-fn exponentials(scores: &mut [f32]) -> f32 {
-    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for score in scores {
-        *score = libm::expf(*score - max);
-        sum += *score;
-    }
-    sum
 }

@@ -12,7 +12,5 @@ pub fn rms_norm(x: &[f32], gain: &[f32], eps: f32, y: &mut [f32]) {
     let scale = 1.0 / libm::sqrtf(mean_square + eps);
     let (y, padding) = y.split_at_mut(width);
     padding.fill(0.0);
-    for ((y, x), gain) in y.iter_mut().zip(x).zip(&gain[..width]) {
-        *y = x * scale * gain;
-    }
+    kinglet_lanes::scale(x, scale, &gain[..width], y);
 }

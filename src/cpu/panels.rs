@@ -8,6 +8,7 @@ use crate::{
     plan::{Activation, MachineError, Then},
     quant::{Layout, Planes},
 };
+use kinglet_lanes::add;
 use kinglet_lanes::panels::{GROUP, PANEL, multiply_i4, multiply_i4m, multiply_i8, multiply_i8_fine, read_i4, read_i8, write_i4, write_i8};
 pub use kinglet_lanes::panels::{Rounded, silu_gate};
 use std::ops::Range;
@@ -154,11 +155,5 @@ pub fn linear_panels(
                 Then::Gate(Activation::Silu) => y.copy_from_slice(&silu_gate(&sums, &ups[index])[..rows]),
             }
         }
-    }
-}
-
-fn add(y: &mut [f32], x: &[f32]) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y += x;
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::cpu::caches::Caches;
 use crate::plan::{Heads, Pairing, Row};
+use kinglet_lanes::{rotate_adjacent, rotate_halves};
 
 /// Rotates q and k of `qkv: [(heads + 2 kv_heads) * head_dim]`, writes q to `q: [heads * head_dim]`, and k and v to the layer's cache
 /// at the row's slot and position.
@@ -27,13 +28,11 @@ pub fn rope(caches: &mut Caches, layer: u32, heads: &Heads, row: &Row, qkv: &[f3
 /// Rotates each head of `x` by `angles: [head_dim / 2, 2]`.
 fn rotate_heads(x: &[f32], angles: &[f32], pairing: Pairing, y: &mut [f32]) {
     let head_dim = angles.len();
+    let angles = angles.as_chunks::<2>().0;
     for (x, y) in x.chunks_exact(head_dim).zip(y.chunks_exact_mut(head_dim)) {
-        for (i, [cosine, sine]) in angles.as_chunks::<2>().0.iter().enumerate() {
-            let (a, b) = match pairing {
-                Pairing::Halves => (i, i + head_dim / 2),
-                Pairing::Adjacent => (2 * i, 2 * i + 1),
-            };
-            (y[a], y[b]) = (x[a] * cosine - x[b] * sine, x[b] * cosine + x[a] * sine);
+        match pairing {
+            Pairing::Halves => rotate_halves(x, angles, y),
+            Pairing::Adjacent => rotate_adjacent(x, angles, y),
         }
     }
 }
