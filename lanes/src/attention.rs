@@ -8,7 +8,7 @@ use std::array::from_fn;
 use wide::f32x4;
 
 /// Positions that are scored side by side.
-const SIDE_BY_SIDE: usize = 4;
+const SIDE_BY_SIDE: usize = 8;
 
 /// Appends q · k * scale for the first `positions` positions of a run.
 ///

@@ -57,11 +57,13 @@ impl Rounded {
     /// Rounds one more row, `[cols]`.
     pub fn push(&mut self, row: &[f32]) {
         assert_eq!(row.len(), self.cols, "columns of a row");
-        for x in row.as_chunks::<GROUP>().0 {
-            let (codes, scale) = round(x);
-            self.pairs.extend(codes.as_chunks::<2>().0.iter().map(|pair| pair[0] & 0xffff | pair[1] << 16));
-            self.scales.push(scale);
-            self.sums.push(codes.iter().sum());
+        let (pairs, groups) = (self.pairs.len(), self.scales.len());
+        self.pairs.resize(pairs + self.cols / 2, 0);
+        self.scales.resize(groups + self.cols / GROUP, 0.0);
+        self.sums.resize(groups + self.cols / GROUP, 0);
+        let places = self.pairs[pairs..].as_chunks_mut::<{ GROUP / 2 }>().0.iter_mut().zip(&mut self.scales[groups..]);
+        for ((x, (pairs, scale)), sum) in row.as_chunks::<GROUP>().0.iter().zip(places).zip(&mut self.sums[groups..]) {
+            (*scale, *sum) = round(x, pairs);
         }
     }
 
@@ -77,6 +79,7 @@ impl Rounded {
         codes.enumerate().map(|(col, code)| scales[col / GROUP] * f32::from(code)).collect()
     }
 
+    #[inline(always)]
     fn row(&self, row: usize) -> Row<'_> {
         let groups = self.cols / GROUP;
         let (scales, sums) = (&self.scales[row * groups..][..groups], &self.sums[row * groups..][..groups]);
@@ -84,9 +87,9 @@ impl Rounded {
     }
 }
 
-/// Codes and scale of a group.
-fn round(x: &[f32; GROUP]) -> ([i32; GROUP], f32) {
-    /// Added and taken away again, it leaves the nearest integer, ties to even, of anything below 2^22.
+/// Scale and sum of a group, and its codes in pairs.
+fn round(x: &[f32; GROUP], pairs: &mut [i32; GROUP / 2]) -> (f32, i32) {
+    /// Added, it leaves the nearest integer, ties to even, of anything below 2^22 in the low bits.
     const TO_INTEGER: f32 = 12_582_912.0;
     let mut largest = [0.0f32; 8];
     for x in x.as_chunks::<8>().0 {
@@ -96,7 +99,12 @@ fn round(x: &[f32; GROUP]) -> ([i32; GROUP], f32) {
     }
     let largest = largest.into_iter().fold(0.0, f32::max);
     let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-    (x.map(|x| (x * inverse + TO_INTEGER - TO_INTEGER) as i32), largest / 127.0)
+    let shifted = x.map(|x| (x * inverse + TO_INTEGER).to_bits() as i32);
+    for (pair, codes) in pairs.iter_mut().zip(shifted.as_chunks::<2>().0) {
+        *pair = codes[0] & 0xffff | codes[1] << 16;
+    }
+    let sum = shifted.iter().fold(0i32, |sum, code| sum.wrapping_add(code.wrapping_sub(TO_INTEGER.to_bits() as i32)));
+    (largest / 127.0, sum)
 }
 
 /// Writes one row of four-a-word signed bytes into lane `lane` of a panel.
@@ -279,7 +287,26 @@ fn eight(scales: &[f32; PANEL]) -> Eight<f32x4> {
     bytemuck::cast(*scales)
 }
 
-/// silu(gate) * up for one row's eight outputs, silu(x) = x / (1 + exp(-x)).
-pub fn silu_gate(gate: &[f32; PANEL], up: &[f32; PANEL]) -> [f32; PANEL] {
-    from_fn(|i| gate[i] / (1.0 + exp(-gate[i])) * up[i])
+/// Replaces each gate by silu(gate) * up, silu(x) = x / (1 + exp(-x)).
+pub fn silu_gates(gates: &mut [[f32; PANEL]], ups: &[[f32; PANEL]]) {
+    for (gates, ups) in gates.iter_mut().zip(ups) {
+        *gates = from_fn(|i| gates[i] / (1.0 + exp(-gates[i])) * ups[i]);
+    }
+}
+
+/// Writes the first `outputs` sums of each row to column `first` on of row `rows[i]` of `y: [.., stride]`, or adds them to it.
+///
+/// # Panics
+/// If a row of y does not exist.
+pub fn scatter(sums: &[[f32; PANEL]], outputs: usize, add: bool, rows: &[usize], y: &mut [f32], stride: usize, first: usize) {
+    for (sums, row) in sums.iter().zip(rows) {
+        let y = &mut y[row * stride + first..][..outputs];
+        match y.as_mut_array::<PANEL>() {
+            // Without a call: 32 bytes are no work for a `memory.copy`.
+            Some(y) if !add => *y = *sums,
+            Some(y) => *y = from_fn(|i| y[i] + sums[i]),
+            None if !add => y.copy_from_slice(&sums[..outputs]),
+            None => crate::add(y, sums),
+        }
+    }
 }

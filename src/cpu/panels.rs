@@ -9,8 +9,10 @@ use crate::{
     quant::{Layout, Planes},
 };
 use kinglet_lanes::add;
-use kinglet_lanes::panels::{GROUP, PANEL, multiply_i4, multiply_i4m, multiply_i8, multiply_i8_fine, read_i4, read_i8, write_i4, write_i8};
-pub use kinglet_lanes::panels::{Rounded, silu_gate};
+use kinglet_lanes::panels::{
+    GROUP, PANEL, multiply_i4, multiply_i4m, multiply_i8, multiply_i8_fine, read_i4, read_i8, scatter, write_i4, write_i8,
+};
+pub use kinglet_lanes::panels::{Rounded, silu_gates};
 use std::ops::Range;
 
 /// Rows of a matrix in panels.
@@ -143,17 +145,12 @@ pub fn linear_panels(
         if let Some(up) = up {
             up.multiply(panel, x, ups);
         }
-        for (index, row) in active.iter().enumerate() {
-            let y = &mut y.values[row * y.stride + y.first + first..][..rows];
-            let mut sums = sums[index];
-            if let Some(bias) = bias {
-                add(&mut sums[..rows], &bias[first..]);
-            }
-            match then {
-                Then::Store => y.copy_from_slice(&sums[..rows]),
-                Then::Add => add(y, &sums),
-                Then::Gate(Activation::Silu) => y.copy_from_slice(&silu_gate(&sums, &ups[index])[..rows]),
-            }
+        if let Some(bias) = bias {
+            sums.iter_mut().for_each(|sums| add(&mut sums[..rows], &bias[first..]));
         }
+        if let Then::Gate(Activation::Silu) = then {
+            silu_gates(sums, ups);
+        }
+        scatter(sums, rows, then == Then::Add, active, y.values, y.stride, y.first + first);
     }
 }

@@ -295,7 +295,8 @@ impl Loader<'_> {
         let options = SessionOptions {
             count: self.options.count,
             context: self.options.context_for(&self.blueprint.config),
-            chunk: if machine.device().software { 32 } else { 64 },
+            // More rows share a reading of the weights; the software kernels of a GPU compute all of a chunk's rows, used or not.
+            chunk: if machine.device().software && machine.device().kind != "cpu" { 32 } else { 64 },
             clock: self.options.host.clock.clone(),
         };
         let session = Session::new(machine, self.blueprint.config.clone(), weights, options).await?;

@@ -1,7 +1,7 @@
 //! Every CPU operation against a naive f64 twin, over all layouts and odd sizes, alone, together and in row ranges.
 
 use kinglet::cpu::linear::{Activations, Outputs, linear_rows};
-use kinglet::cpu::panels::{PanelScratch, Panels, Rounded, linear_panels, silu_gate};
+use kinglet::cpu::panels::{PanelScratch, Panels, Rounded, linear_panels, silu_gates};
 use kinglet::cpu::unpack::{PlanesView, f16_to_f32};
 use kinglet::cpu::{
     attention::attention,
@@ -269,12 +269,15 @@ fn activations_are_rounded_to_the_nearest_of_255_steps() {
 #[test]
 fn gates_of_panels_are_right_to_the_ends_of_f32() {
     for at in [-1e30f32, -200.0, -88.0, -20.0, -1.5, -1e-3, 0.0, 1e-6, 0.7, 19.0, 88.0, 200.0, 1e30] {
-        let gate = [at; 8];
-        let got = silu_gate(&gate, &[1.0; 8])[3];
+        let mut gates = [[at; 8]];
+        silu_gates(&mut gates, &[[1.0; 8]]);
+        let got = gates[0][3];
         let want = f64::from(at) / (1.0 + (-f64::from(at)).exp());
         assert!((f64::from(got) - want).abs() <= 4e-7 * want.abs() + 2e-36 * f64::from(at.abs()), "silu({at}) is {got}, expected {want}");
     }
-    assert!(silu_gate(&[f32::NAN; 8], &[1.0; 8])[0].is_nan(), "a fault stays visible");
+    let mut gates = [[f32::NAN; 8]];
+    silu_gates(&mut gates, &[[1.0; 8]]);
+    assert!(gates[0][0].is_nan(), "a fault stays visible");
 }
 
 #[test]
