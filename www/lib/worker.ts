@@ -49,8 +49,9 @@ post({ type: "hello" });
 
 async function start(request: LoadRequest): Promise<void> {
   try {
-    memory = await initialise(request.wasm);
-    const files = await openFiles(request.model, throttled("download"));
+    const [wasmMemory, files] = await Promise.all([initialise(request.wasm), openFiles(request.model, throttled("download"))]);
+    memory = wasmMemory;
+    performance.mark("wasm compiled, model's size known");
     const progress = (stage: Stage, loaded: number, total: number) => post({ type: "progress", progress: { stage, loaded, total } });
     const slowCompletion = navigator.userAgent.includes("Firefox");
     const host = { progress, pause, wait, slowCompletion, now: () => performance.now() };
@@ -58,6 +59,7 @@ async function start(request: LoadRequest): Promise<void> {
     kinglet = await load(files, { device: request.device }, host);
     const info: ModelInfo = kinglet.info();
     post({ type: "ready", info });
+    for (const { source } of files.weights) source.close();
   } catch (error) {
     post({ type: "error", failure: toFailure(error) });
   }
