@@ -16,6 +16,9 @@ let state: State = restore();
 let loading: Promise<Composer> | undefined;
 let writing: AbortController | undefined;
 
+// First, so that the model is on its way while the page gets ready.
+void load().catch(() => {});
+
 const commands = { compose: () => void compose(), cancel, retry, useProcessor };
 const panels = [briefPanel(dispatch, commands), draftsPanel(dispatch), statusPanel(commands)];
 
@@ -107,4 +110,3 @@ function problemOf(error: unknown, during: "loading" | "composing"): Problem {
 const seed = parameter("seed");
 if (seed !== undefined && /^\d{1,20}$/.test(seed)) state = reduce(state, { type: "set", settings: { seed } });
 for (const show of panels) show(state);
-void load().catch(() => {});
