@@ -80,7 +80,7 @@ async function visit(profile, site, device) {
     await page.waitForFunction(() => globalThis.seen?.done, undefined, { timeout: 120_000 });
     const { marks, held } = await page.evaluate(() => globalThis.seen);
     Object.assign(marks, await ofWorker(workers[0], await page.evaluate(() => performance.timeOrigin)));
-    await new Promise((resolve) => setTimeout(resolve, Number(process.env.STAY ?? 500))); // A store is written behind the first word.
+    await new Promise((resolve) => setTimeout(resolve, 2000)); // Store, service worker and caches are written behind the first word.
     return { marks, held };
   } finally {
     await context.close();

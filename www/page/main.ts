@@ -36,7 +36,10 @@ function load(): Promise<Composer> {
   const model = parameter("model");
   loading = openComposer(device, model);
   loading.then(
-    (composer) => dispatch({ type: "ready", info: composer.info }),
+    (composer) => {
+      dispatch({ type: "ready", info: composer.info });
+      keepPage();
+    },
     (error: unknown) => dispatch({ type: "failed", problem: problemOf(error, "loading") }),
   );
   return loading;
@@ -77,6 +80,11 @@ async function compose(): Promise<void> {
   } catch (error) {
     if (!signal.aborted) dispatch({ type: "failed", problem: problemOf(error, state.info ? "composing" : "loading") });
   }
+}
+
+/** Lets the page open without a network from now on; not before the model is there, which is what one waits for. */
+function keepPage(): void {
+  navigator.serviceWorker?.register(new URL("./offline.js", document.baseURI)).catch(() => {}); // Refused in private windows: then it needs the network.
 }
 
 /** On a narrow screen the drafts lie below the form. */
