@@ -61,7 +61,7 @@ async function text(name: string, source: ByteSource): Promise<string> {
     throw new KingletError("invalid-file", `${name}: expected at most ${MAX_COMPANION_BYTES} bytes, found ${source.size}`);
   }
   const bytes = await source.read(0, source.size);
-  source.close();
+  await source.close();
   return new TextDecoder().decode(bytes);
 }
 

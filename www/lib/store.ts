@@ -12,8 +12,8 @@ export interface ByteSource {
   readonly size: number;
   /** Bytes from `start` up to `end`, as soon as they are there. */
   read(start: number, end: number): Promise<Uint8Array>;
-  /** Says that nothing more will be read; the file may then be given to others. */
-  close(): void;
+  /** Says that nothing more will be read; resolves once the file is stored and free for others. */
+  close(): Promise<void>;
 }
 
 /** What is known about a stored file; `size` is 0 while the server has not said. */
@@ -35,14 +35,14 @@ const ATTEMPTS = 4;
 /** Opens a file: takes it from the store if the server still has the same version, else fetches it. Resolves once the size is known. */
 export async function openUrl(url: string, onBytes: OnBytes): Promise<ByteSource> {
   const arrival = new Arrival(onBytes);
-  void arrive(url, arrival).catch((error: unknown) => arrival.fail(error));
+  arrival.settled = arrive(url, arrival).catch((error: unknown) => arrival.fail(error));
   await arrival.opened;
   return arrival;
 }
 
 /** A Blob as a file. */
 export function openBlob(blob: Blob): ByteSource {
-  return { size: blob.size, read: async (start, end) => readBlob(blob, start, end), close() {} };
+  return { size: blob.size, read: async (start, end) => readBlob(blob, start, end), close: async () => {} };
 }
 
 /** Fetches a small file that need not exist. */
@@ -58,6 +58,8 @@ class Arrival implements ByteSource {
   size = 0;
   /** Until the size is known. */
   readonly opened: Promise<void>;
+  /** Until it is stored. */
+  settled = Promise.resolve();
   /** Until nothing more will be read. */
   readonly closed: Promise<void>;
   readonly #onBytes: OnBytes;
@@ -83,8 +85,9 @@ class Arrival implements ByteSource {
     return this.#read(start, end);
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.#close();
+    return this.settled;
   }
 
   /** Bytes begin to come, or come anew after the connection broke: `there` are there, and `read` reads them. A `size` of 0 is not known yet. */
@@ -101,6 +104,11 @@ class Arrival implements ByteSource {
     this.#onBytes(there, Math.max(there, this.size));
     this.#wake();
     this.#change = new Promise((resolve) => (this.#wake = resolve));
+  }
+
+  /** Nothing can be read for now: what is asked for waits for the next `begin`. */
+  pause(): void {
+    this.#there = 0;
   }
 
   /** Everything is there. */
@@ -191,7 +199,7 @@ async function download(folder: FileSystemDirectoryHandle, handle: FileSystemFil
     arrival.finish();
     await arrival.closed; // Waiting for the disk can wait until the model is loaded.
   } finally {
-    arrival.reached(0); // What is asked for from now on waits for the next attempt.
+    arrival.pause();
     file.flush();
     file.close();
     await writeEntry(folder, key, entry);

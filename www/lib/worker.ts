@@ -57,9 +57,9 @@ async function start(request: LoadRequest): Promise<void> {
     const host = { progress, pause, wait, slowCompletion, now: () => performance.now() };
     // `exact` changes nothing yet: activations are f32 everywhere.
     kinglet = await load(files, { device: request.device }, host);
+    await Promise.all(files.weights.map(({ source }) => source.close())); // Whoever ends the worker now finds the file stored.
     const info: ModelInfo = kinglet.info();
     post({ type: "ready", info });
-    for (const { source } of files.weights) source.close();
   } catch (error) {
     post({ type: "error", failure: toFailure(error) });
   }
