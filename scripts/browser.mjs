@@ -63,18 +63,19 @@ export function vulkanDriver() {
   return VULKAN_DRIVERS.find((path) => existsSync(path));
 }
 
-/** Starts Chromium without a window. `webgpu: false` starts one that has none. */
-export async function launch({ webgpu = true, args = [] } = {}) {
+/** Starts Chromium without a window. `webgpu: false` starts one that has none; a `profile` folder gives its one context instead, which lasts. */
+export async function launch({ webgpu = true, args = [], profile } = {}) {
   const { chromium } = await import("playwright-core");
   const executablePath = await findBrowser();
   if (!executablePath) throw new Stop("no Chromium is found");
   const off = ["--disable-features=WebGPU,WebGPUService", "--disable-gpu", "--disable-3d-apis", "--disable-blink-features=WebGPU"];
-  return chromium.launch({
+  const options = {
     executablePath,
     headless: true,
     chromiumSandbox: process.platform === "linux" && process.getuid?.() !== 0 ? undefined : false,
     args: [...(webgpu ? FLAGS : [...FLAGS.slice(0, 5), ...off]), ...args],
-  });
+  };
+  return profile === undefined ? chromium.launch(options) : chromium.launchPersistentContext(profile, options);
 }
 
 async function isDebian() {

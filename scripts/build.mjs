@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative, sep } from "node:path";
 import { ROOT, output, run, say, Stop } from "./shell.mjs";
 
 const WASM_OUT = join(ROOT, "target", "web");
@@ -101,6 +101,22 @@ export async function buildPage() {
   for (const file of ["ATTRIBUTION.md", "CARD.md", "LICENSE-MIT", "LICENSE-APACHE"]) {
     await copyFile(join(DIST, file), join(DIST_PAGE, file.includes(".") ? file.replace(".md", ".txt") : `${file}.txt`));
   }
+  await buildServiceWorker();
+}
+
+/** dist-page/offline.js: knows every file of the page but the model, which the package keeps. */
+async function buildServiceWorker() {
+  const entries = await readdir(DIST_PAGE, { recursive: true, withFileTypes: true });
+  const paths = entries.filter((entry) => entry.isFile()).map((entry) => relative(DIST_PAGE, join(entry.parentPath, entry.name)).replaceAll(sep, "/"));
+  const kept = paths.filter((path) => !path.endsWith(".gguf")).sort();
+  const hash = createHash("sha256");
+  for (const path of kept) hash.update(path).update(await readFile(join(DIST_PAGE, path)));
+  const folders = kept.filter((path) => /(^|\/)index\.html$/.test(path)).map((path) => `./${path.slice(0, -"index.html".length)}`);
+  const banner = `const FILES = ${JSON.stringify([...kept, ...folders])}, VERSION = "${hash.digest("hex").slice(0, 16)}";`;
+  const { rolldown } = await import("rolldown");
+  const built = await rolldown({ cwd: ROOT, input: join(ROOT, "www", "page", "offline.ts"), platform: "browser" });
+  await built.write({ dir: DIST_PAGE, format: "esm", entryFileNames: "offline.js", banner });
+  await built.close();
 }
 
 function targetDirectory() {

@@ -32,6 +32,9 @@ const HEADERS = {
   "X-Content-Type-Options": "nosniff",
 };
 
+/** What Vite names after its content; a changed file has another name. */
+const HASHED = /[/\\]assets[/\\][^/\\]+-[\w-]{8}\.\w+$/;
+
 /** Serves dist-page until it is stopped. */
 export async function start() {
   const wanted = process.env.PORT;
@@ -71,7 +74,7 @@ async function answer(site, request, response) {
   response.setHeader("Content-Type", TYPES[extname(file)] ?? "application/octet-stream");
   response.setHeader("Accept-Ranges", "bytes");
   response.setHeader("ETag", etag);
-  response.setHeader("Cache-Control", "no-cache");
+  response.setHeader("Cache-Control", HASHED.test(file) ? "public, max-age=31536000, immutable" : "no-cache");
   if (request.headers["if-none-match"] === etag) return void response.writeHead(304).end();
   if (range === "unsatisfiable") return void response.writeHead(416, { "Content-Range": `bytes */${found.size}` }).end();
 

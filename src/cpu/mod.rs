@@ -179,6 +179,10 @@ impl Machine for Cpu {
         Ok(VectorId(self.engine.vectors.len() - 1))
     }
 
+    fn write_vector(&mut self, vector: VectorId, values: &[f32]) {
+        self.engine.vectors[vector.0].copy_from_slice(values);
+    }
+
     fn flush(&mut self) -> LocalFuture<'_, Result<(), MachineError>> {
         Box::pin(async { Ok(()) })
     }

@@ -135,7 +135,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Reads headers and tokenizer, picks the device, streams the weights to it, compiles, and tests it.
+    /// Reads headers and tokenizer, picks the device, compiles for it, streams the weights to it, and tests it.
     ///
     /// # Errors
     /// If a file is not a model that runs here, or no device that the options allow computes it correctly.
@@ -208,7 +208,7 @@ pub struct Text {
     pub writing: Writing,
 }
 
-/// Reads headers and tokenizer, picks the device, streams the weights to it, compiles, and tests it.
+/// Reads headers and tokenizer, picks the device, compiles for it, streams the weights to it, and tests it.
 ///
 /// # Errors
 /// If a file is not a model that runs here, or no device that the options allow computes it correctly.
@@ -289,8 +289,7 @@ impl Loader<'_> {
     }
 
     async fn load_on(&self, mut machine: Box<dyn Machine>) -> Result<Session> {
-        let mut progress = |done, total| self.options.host.tell(Stage::Upload, done, total);
-        let weights = weights::load(self.checkpoint, self.blueprint, machine.as_mut(), &mut progress).await?;
+        let weights = weights::reserve(self.checkpoint, self.blueprint, machine.as_mut())?;
         self.options.host.tell(Stage::Compile, 0, 1);
         let options = SessionOptions {
             count: self.options.count,
@@ -299,8 +298,11 @@ impl Loader<'_> {
             chunk: if machine.device().software && machine.device().kind != "cpu" { 32 } else { 64 },
             clock: self.options.host.clock.clone(),
         };
-        let session = Session::new(machine, self.blueprint.config.clone(), weights, options).await?;
+        // First, because it needs no values: a file that is still on its way goes on coming meanwhile.
+        let mut session = Session::new(machine, self.blueprint.config.clone(), weights, options).await?;
         self.options.host.tell(Stage::Compile, 1, 1);
+        let (weights, machine) = session.weights_to_stream();
+        weights.stream(self.checkpoint, machine, &mut |done, total| self.options.host.tell(Stage::Upload, done, total)).await?;
         Ok(session)
     }
 

@@ -215,6 +215,10 @@ impl Machine for Gpu {
         Ok(VectorId(self.vectors.len() - 1))
     }
 
+    fn write_vector(&mut self, vector: VectorId, values: &[f32]) {
+        self.write(&self.vectors[vector.0], 0, bytemuck::cast_slice(values));
+    }
+
     fn flush(&mut self) -> LocalFuture<'_, Result<(), MachineError>> {
         Box::pin(async move {
             self.allocator.settle().await?;

@@ -30,8 +30,10 @@ pub struct Weights {
     pub head: Matrix,
     /// Where each matrix came from, by `WeightId`.
     pub(super) streams: Vec<MatrixStream>,
-    /// Every vector, by `VectorId`.
+    /// Every vector, by `VectorId`; zeros until they are streamed.
     pub(super) vectors: Vec<Vec<f32>>,
+    /// Where each vector comes from, by `VectorId`: tensors one after the other.
+    sources: Vec<Vec<TensorInfo>>,
 }
 
 impl Weights {
@@ -117,44 +119,59 @@ impl MatrixStream {
     }
 }
 
-/// Reads, repacks and hands over every weight of the model; `progress(done, total)` counts file bytes.
+/// Checks that every weight of the model is there, and reserves its place on the machine; values come by [`Weights::stream`].
 ///
 /// # Errors
-/// If a tensor is missing or of another shape, the file cannot be read, or the machine has no room.
-pub async fn load(
-    checkpoint: &Checkpoint,
-    blueprint: &Blueprint,
-    machine: &mut dyn Machine,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Weights> {
-    let mut binder = Binder { checkpoint, machine, streams: Vec::new(), vectors: Vec::new() };
-    let mut weights = binder.bind(blueprint).await?;
-    (weights.streams, weights.vectors) = (binder.streams, binder.vectors);
-    let total = weights.streams.iter().map(MatrixStream::file_bytes).sum();
-    let (mut done, mut unflushed) = (0, 0);
-    progress(0, total);
-    for (id, stream) in weights.streams.iter().enumerate() {
-        let plane_rows: u64 = stream.segments.iter().map(|s| s.rows.len() as u64).sum();
-        let row_bytes = stream.file_bytes() / plane_rows.max(1);
-        stream
-            .each(checkpoint, async |piece, row, planes| {
-                machine.write_weight(crate::plan::WeightId(id), piece, row, &planes);
-                let bytes = 4 * (planes.codes.len() + planes.scales.len()) as u64;
-                let rows = planes.codes.len() as u64 / u64::from(stream.spec.pieces[piece].layout.code_words(stream.spec.cols)).max(1);
-                drop(planes);
-                (done, unflushed) = (done + rows * row_bytes, unflushed + bytes);
-                if unflushed >= FLUSH_BYTES {
-                    machine.flush().await?;
-                    unflushed = 0;
-                }
-                progress(done.min(total), total);
-                Ok(())
-            })
-            .await?;
-    }
-    machine.flush().await?;
-    progress(total, total);
+/// If a tensor is missing or of another shape, or the machine has no room.
+pub fn reserve(checkpoint: &Checkpoint, blueprint: &Blueprint, machine: &mut dyn Machine) -> Result<Weights> {
+    let mut binder = Binder { checkpoint, machine, streams: Vec::new(), vectors: Vec::new(), sources: Vec::new() };
+    let mut weights = binder.bind(blueprint)?;
+    (weights.streams, weights.vectors, weights.sources) = (binder.streams, binder.vectors, binder.sources);
     Ok(weights)
+}
+
+impl Weights {
+    /// Reads, repacks and hands over every weight, in the order of the file, which may still be on its way; `progress(done, total)` counts
+    /// file bytes.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub async fn stream(&mut self, checkpoint: &Checkpoint, machine: &mut dyn Machine, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        let total = self.streams.iter().map(MatrixStream::file_bytes).sum();
+        let (mut done, mut unflushed) = (0, 0);
+        progress(0, total);
+        let mut in_order: Vec<(usize, &MatrixStream)> = self.streams.iter().enumerate().collect();
+        in_order.sort_by_key(|(_, stream)| stream.segments.iter().map(|s| (s.tensor.file, s.tensor.range.start)).max());
+        for (id, stream) in in_order {
+            let plane_rows: u64 = stream.segments.iter().map(|s| s.rows.len() as u64).sum();
+            let row_bytes = stream.file_bytes() / plane_rows.max(1);
+            stream
+                .each(checkpoint, async |piece, row, planes| {
+                    machine.write_weight(crate::plan::WeightId(id), piece, row, &planes);
+                    let bytes = 4 * (planes.codes.len() + planes.scales.len()) as u64;
+                    let rows = planes.codes.len() as u64 / u64::from(stream.spec.pieces[piece].layout.code_words(stream.spec.cols)).max(1);
+                    drop(planes);
+                    (done, unflushed) = (done + rows * row_bytes, unflushed + bytes);
+                    if unflushed >= FLUSH_BYTES {
+                        machine.flush().await?;
+                        unflushed = 0;
+                    }
+                    progress(done.min(total), total);
+                    Ok(())
+                })
+                .await?;
+        }
+        for (id, (values, tensors)) in self.vectors.iter_mut().zip(&self.sources).enumerate() {
+            values.clear();
+            for tensor in tensors {
+                values.extend(quant::widen(tensor.dtype, &checkpoint.read_rows(tensor, 0..1).await?)?);
+            }
+            machine.write_vector(VectorId(id), values);
+        }
+        machine.flush().await?;
+        progress(total, total);
+        Ok(())
+    }
 }
 
 /// Finds the tensors, checks their shapes, and reserves their places on the machine.
@@ -163,39 +180,40 @@ struct Binder<'a> {
     machine: &'a mut dyn Machine,
     streams: Vec<MatrixStream>,
     vectors: Vec<Vec<f32>>,
+    sources: Vec<Vec<TensorInfo>>,
 }
 
 impl Binder<'_> {
-    async fn bind(&mut self, blueprint: &Blueprint) -> Result<Weights> {
+    fn bind(&mut self, blueprint: &Blueprint) -> Result<Weights> {
         let (c, names) = (&blueprint.config, &blueprint.names);
         let embedding = self.matrix("embedding", &[(names.embedding.to_string(), c.vocab_size)], c.hidden_size)?;
         let mut blocks = Vec::new();
         for layer in 0..c.num_hidden_layers {
-            blocks.push(self.block(blueprint, layer).await?);
+            blocks.push(self.block(blueprint, layer)?);
         }
-        let final_norm = self.norm(names.final_norm, c.hidden_size, c.rms_norm_eps).await?;
+        let final_norm = self.norm(names.final_norm, c.hidden_size, c.rms_norm_eps)?;
         let head = match c.tie_word_embeddings {
             true => embedding,
             false => self.matrix("head", &[(names.head.to_string(), c.vocab_size)], c.hidden_size)?,
         };
-        Ok(Weights { embedding, blocks, final_norm, head, streams: Vec::new(), vectors: Vec::new() })
+        Ok(Weights { embedding, blocks, final_norm, head, streams: Vec::new(), vectors: Vec::new(), sources: Vec::new() })
     }
 
-    async fn block(&mut self, blueprint: &Blueprint, layer: u32) -> Result<BlockWeights> {
+    fn block(&mut self, blueprint: &Blueprint, layer: u32) -> Result<BlockWeights> {
         let (c, names) = (&blueprint.config, &blueprint.names);
         let name = |part: &str| names.of_block(layer, part);
         let (queries, keys) = (c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim);
         let qkv_parts = [(name(names.q), queries), (name(names.k), keys), (name(names.v), keys)];
         Ok(BlockWeights {
-            attn_norm: self.norm(&name(names.attn_norm), c.hidden_size, c.rms_norm_eps).await?,
+            attn_norm: self.norm(&name(names.attn_norm), c.hidden_size, c.rms_norm_eps)?,
             qkv: self.matrix(&format!("layer {layer} qkv"), &qkv_parts, c.hidden_size)?,
-            qkv_bias: if c.attention_bias { Some(self.bias(&qkv_parts).await?) } else { None },
+            qkv_bias: if c.attention_bias { Some(self.bias(&qkv_parts)?) } else { None },
             o: self.matrix(&format!("layer {layer} o"), &[(name(names.o), c.hidden_size)], queries)?,
             o_bias: match c.attention_output_bias {
-                true => Some(self.bias(&[(name(names.o), c.hidden_size)]).await?),
+                true => Some(self.bias(&[(name(names.o), c.hidden_size)])?),
                 false => None,
             },
-            ffn_norm: self.norm(&name(names.ffn_norm), c.hidden_size, c.rms_norm_eps).await?,
+            ffn_norm: self.norm(&name(names.ffn_norm), c.hidden_size, c.rms_norm_eps)?,
             gate_up: self.gated(
                 &format!("layer {layer} gate_up"),
                 [name(names.gate), name(names.up)],
@@ -260,31 +278,26 @@ impl Binder<'_> {
         Ok(matrix)
     }
 
-    async fn norm(&mut self, name: &str, width: u32, eps: f32) -> Result<Norm> {
-        let gain = self.read_vector(name, width).await?;
-        Ok(Norm { gain: self.add_vector(gain)?, eps })
+    fn norm(&mut self, name: &str, width: u32, eps: f32) -> Result<Norm> {
+        Ok(Norm { gain: self.vector(&[(name.to_string(), width)])?, eps })
     }
 
     /// The biases that belong to matrices of `(name, rows)`, one after the other.
-    async fn bias(&mut self, parts: &[(String, u32)]) -> Result<VectorId> {
-        let mut values = Vec::new();
-        for (name, rows) in parts {
-            values.extend(self.read_vector(&name.replace(".weight", ".bias"), *rows).await?);
-        }
-        self.add_vector(values)
+    fn bias(&mut self, parts: &[(String, u32)]) -> Result<VectorId> {
+        let biases: Vec<_> = parts.iter().map(|(name, rows)| (name.replace(".weight", ".bias"), *rows)).collect();
+        self.vector(&biases)
     }
 
-    fn add_vector(&mut self, values: Vec<f32>) -> Result<VectorId> {
+    /// Vectors of `(name, width)` one after the other.
+    fn vector(&mut self, parts: &[(String, u32)]) -> Result<VectorId> {
+        let find = |(name, width): &(String, u32)| self.find(name, &[u64::from(*width)]).cloned();
+        let tensors = parts.iter().map(find).collect::<Result<Vec<_>>>()?;
+        let values = vec![0.0; parts.iter().map(|(_, width)| *width as usize).sum()];
         let id = self.machine.add_vector(&values)?;
         assert!(id.0 == self.vectors.len(), "machines number vectors in the order they are added");
         self.vectors.push(values);
+        self.sources.push(tensors);
         Ok(id)
-    }
-
-    async fn read_vector(&self, name: &str, len: u32) -> Result<Vec<f32>> {
-        let tensor = self.find(name, &[u64::from(len)])?;
-        let bytes = self.checkpoint.read_rows(tensor, 0..1).await?;
-        Ok(quant::widen(tensor.dtype, &bytes)?)
     }
 
     fn tensor(&self, name: &str, rows: u32, cols: u32) -> Result<TensorInfo> {

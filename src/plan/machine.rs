@@ -41,7 +41,8 @@ pub struct DeviceInfo {
 
 /// A device that runs plans. Two exist: `gpu::Gpu` and `cpu::Cpu`; the session knows neither.
 ///
-/// Loading: `add_*` and `write_weight` while weights stream, `set_memory`, then `compile`. After that nothing allocates but encoders.
+/// Loading: `add_*`, `set_memory`, then `compile`; after that nothing allocates but encoders. `write_weight` and `write_vector` bring values
+/// at any time before they are used.
 pub trait Machine {
     /// Which device this is.
     fn device(&self) -> DeviceInfo;
@@ -59,6 +60,8 @@ pub trait Machine {
     /// # Errors
     /// If the device has no room for it.
     fn add_vector(&mut self, values: &[f32]) -> Result<VectorId, MachineError>;
+    /// Writes a vector's values anew.
+    fn write_vector(&mut self, vector: VectorId, values: &[f32]);
     /// Waits until what was written has left the host's memory: the back-pressure of loading.
     fn flush(&mut self) -> LocalFuture<'_, Result<(), MachineError>>;
     /// Reserves the shared state.

@@ -129,6 +129,11 @@ impl Session {
         &self.weights
     }
 
+    /// The weights and the machine they are to be streamed to, before the first request.
+    pub fn weights_to_stream(&mut self) -> (&mut Weights, &mut dyn Machine) {
+        (&mut self.weights, self.machine.as_mut())
+    }
+
     /// The machine, to ask it what it is.
     pub fn machine(&self) -> &dyn Machine {
         self.machine.as_ref()

@@ -15,21 +15,22 @@ use wasm_bindgen::{JsCast, JsValue};
 /// A file that JavaScript reads for us, slice by slice.
 struct HostFile {
     name: String,
+    len: u64,
     source: FileSource,
 }
 
 impl ByteSource for HostFile {
     fn len(&self) -> u64 {
-        self.source.size() as u64
+        self.len
     }
 
     fn read(&self, range: Range<u64>) -> LocalFuture<'_, Result<Vec<u8>, SourceError>> {
         Box::pin(async move {
             let failed = |reason: String| SourceError::Read { what: self.name.clone(), reason };
-            let expected = range.end.checked_sub(range.start).filter(|_| range.end <= self.len());
-            let expected = expected.ok_or_else(|| failed(format!("bytes {range:?} were asked of {}", self.len())))?;
+            let expected = range.end.checked_sub(range.start).filter(|_| range.end <= self.len);
+            let expected = expected.ok_or_else(|| failed(format!("bytes {range:?} were asked of {}", self.len)))?;
             let read = self.source.read(range.start as f64, range.end as f64).await.map_err(|error| failed(describe(&error)))?;
-            let bytes = js_sys::Uint8Array::new(&read).to_vec();
+            let bytes = read.dyn_ref::<js_sys::Uint8Array>().ok_or_else(|| failed("no bytes came".to_string()))?.to_vec();
             match bytes.len() as u64 == expected {
                 true => Ok(bytes),
                 false => Err(failed(format!("{expected} bytes were asked for, {} came", bytes.len()))),
@@ -41,7 +42,8 @@ impl ByteSource for HostFile {
 pub(super) fn model_files(files: &Files) -> Result<ModelFiles, JsValue> {
     let source = |file: NamedFile| -> (String, Rc<dyn ByteSource>) {
         let name = file.name();
-        (name.clone(), Rc::new(HostFile { name, source: file.source() }))
+        let source = file.source();
+        (name.clone(), Rc::new(HostFile { name, len: source.size() as u64, source }))
     };
     let companions: AskedCompanions = parse(files.companions())?;
     Ok(ModelFiles { weights: files.weights().into_iter().map(source).collect(), companions: companions.into() })

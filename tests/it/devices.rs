@@ -21,8 +21,11 @@ pub fn session(name: &str, mut machine: Box<dyn Machine>, options: SessionOption
     let checkpoint = checkpoint(name);
     pollster::block_on(async {
         let blueprint = arch::interpret(&checkpoint).await?;
-        let weights = weights::load(&checkpoint, &blueprint, machine.as_mut(), &mut |_, _| {}).await?;
-        Session::new(machine, blueprint.config, weights, options).await
+        let weights = weights::reserve(&checkpoint, &blueprint, machine.as_mut())?;
+        let mut session = Session::new(machine, blueprint.config, weights, options).await?;
+        let (weights, machine) = session.weights_to_stream();
+        weights.stream(&checkpoint, machine, &mut |_, _| {}).await?;
+        Ok::<_, kinglet::Error>(session)
     })
     .unwrap_or_else(|e| panic!("{name}: {e}"))
 }

@@ -118,3 +118,26 @@ test("the page imports nothing of the package but its index, and writes no HTML"
     assert(!/innerHTML|insertAdjacentHTML|document\.write|\.style\b/.test(text), `${file} writes HTML or inline styles`);
   }
 });
+
+test("counting by stretches is counting all characters, and a long brief hardly needs a segmenter", () => {
+  const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" });
+  const pieces = ["a", "é", "e\u0301", "\n", "ß", "\u1ea1", "日本", "🇩🇪", "👩‍👩‍👧", "©\ufe0f", "1\ufe0f\u20e3", " ", "क्षि", "…", "ž"];
+  for (let seed = 1; seed < 200; seed++) {
+    const text = Array.from({ length: 12 }, (_, i) => pieces[(seed * (i + 3) * 7 + i * i) % pieces.length]).join("");
+    assert.equal(approximateLength(text, "mastodon"), [...segmenter.segment(text)].length, JSON.stringify(text));
+  }
+  const asked: number[] = [];
+  const { segment } = Intl.Segmenter.prototype;
+  Intl.Segmenter.prototype.segment = function (text) {
+    asked.push(text.length);
+    return segment.call(this, text);
+  };
+  try {
+    assert.equal(approximateLength("word ".repeat(80_000), "x"), 400_000);
+    assert.equal(approximateLength("语".repeat(5000), "x"), 10_000);
+    assert.equal(approximateLength("naïve cafés, žluťoučký ".repeat(500), "bluesky"), 23 * 500);
+  } finally {
+    Intl.Segmenter.prototype.segment = segment;
+  }
+  assert.deepEqual(asked, []);
+});

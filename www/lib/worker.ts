@@ -49,12 +49,14 @@ post({ type: "hello" });
 
 async function start(request: LoadRequest): Promise<void> {
   try {
-    memory = await initialise(request.wasm);
-    const files = await openFiles(request.model, throttled("download"));
+    const [wasmMemory, files] = await Promise.all([initialise(request.wasm), openFiles(request.model, throttled("download"))]);
+    memory = wasmMemory;
+    performance.mark("wasm compiled, model's size known");
     const progress = (stage: Stage, loaded: number, total: number) => post({ type: "progress", progress: { stage, loaded, total } });
     const slowCompletion = navigator.userAgent.includes("Firefox");
     const host = { progress, pause, wait, slowCompletion, now: () => performance.now() };
-    kinglet = await load(files, { device: request.device, exact: request.exact }, host);
+kinglet = await load(files, { device: request.device, exact: request.exact }, host);
+    await Promise.all(files.weights.map(({ source }) => source.close())); // Whoever ends the worker now finds the file stored.
     const info: ModelInfo = kinglet.info();
     post({ type: "ready", info });
   } catch (error) {

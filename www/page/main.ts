@@ -16,6 +16,9 @@ let state: State = restore();
 let loading: Promise<Composer> | undefined;
 let writing: AbortController | undefined;
 
+// First, so that the model is on its way while the page gets ready.
+void load().catch(() => {});
+
 const commands = { compose: () => void compose(), cancel, retry, useProcessor };
 const panels = [briefPanel(dispatch, commands), draftsPanel(dispatch), statusPanel(commands)];
 
@@ -33,7 +36,10 @@ function load(): Promise<Composer> {
   const model = parameter("model");
   loading = openComposer(device, model);
   loading.then(
-    (composer) => dispatch({ type: "ready", info: composer.info }),
+    (composer) => {
+      dispatch({ type: "ready", info: composer.info });
+      keepPage();
+    },
     (error: unknown) => dispatch({ type: "failed", problem: problemOf(error, "loading") }),
   );
   return loading;
@@ -76,6 +82,11 @@ async function compose(): Promise<void> {
   }
 }
 
+/** Lets the page open without a network from now on; not before the model is there, which is what one waits for. */
+function keepPage(): void {
+  navigator.serviceWorker?.register(new URL("./offline.js", document.baseURI)).catch(() => {}); // Refused in private windows: then it needs the network.
+}
+
 /** On a narrow screen the drafts lie below the form. */
 function showResults(): void {
   const heading = element("drafts-title", HTMLHeadingElement);
@@ -107,4 +118,3 @@ function problemOf(error: unknown, during: "loading" | "composing"): Problem {
 const seed = parameter("seed");
 if (seed !== undefined && /^\d{1,20}$/.test(seed)) state = reduce(state, { type: "set", settings: { seed } });
 for (const show of panels) show(state);
-void load().catch(() => {});

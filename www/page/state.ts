@@ -93,7 +93,7 @@ export function reduce(state: State, action: Action): State {
     case "set":
       return { ...state, settings: { ...state.settings, ...action.settings }, problem: afterTyping(state.problem) };
     case "progress":
-      return { ...state, progress: action.progress };
+      return isStillDownloading(state.progress) && action.progress.stage !== "download" ? state : { ...state, progress: action.progress };
     case "ready":
       return { ...state, info: action.info, progress: undefined, problem: undefined, announcement: "The model is ready." };
     case "start": {
@@ -154,6 +154,11 @@ function cleared(state: State): State {
     cleared: { drafts, seed, history, brief: settings.brief },
     announcement: "Everything cleared.",
   };
+}
+
+/** Reading and uploading go on beside the download, which is what one waits for. */
+function isStillDownloading(progress: Progress | undefined): boolean {
+  return progress?.stage === "download" && progress.loaded < progress.total;
 }
 
 function afterTyping(problem: Problem | undefined): Problem | undefined {

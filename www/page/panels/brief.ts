@@ -43,6 +43,8 @@ export function briefPanel(dispatch: (action: Action) => void, commands: { compo
   }
   if (/Mac|iP(hone|ad)/.test(navigator.userAgent)) setText(element("mod", HTMLElement), "⌘");
 
+  let counted: Settings | undefined;
+
   return ({ settings, composing, problem }) => {
     setValue(brief, settings.brief);
     setValue(seed, settings.seed);
@@ -54,11 +56,8 @@ export function briefPanel(dispatch: (action: Action) => void, commands: { compo
     brief.toggleAttribute("aria-invalid", wrong !== "");
     if (wrong) brief.setAttribute("aria-invalid", "true");
 
-    const limit = LIMITS[settings.network];
-    const used = approximateLength(settings.brief, settings.network);
-    const words = count.querySelector("span");
-    if (words) setText(words, settings.brief === "" ? "" : `As a post: ${used} of ${limit}`);
-    setRing(count, used, limit);
+    if (settings !== counted) showLength(count, settings);
+    counted = settings;
 
     const focused = document.activeElement;
     compose.hidden = composing;
@@ -66,6 +65,13 @@ export function briefPanel(dispatch: (action: Action) => void, commands: { compo
     if (composing && focused === compose) cancel.focus();
     if (!composing && focused === cancel) compose.focus();
   };
+}
+
+function showLength(count: Element, { brief, network }: Settings): void {
+  const [used, limit] = [approximateLength(brief, network), LIMITS[network]];
+  const words = count.querySelector("span");
+  if (words) setText(words, brief === "" ? "" : `As a post: ${used} of ${limit}`);
+  setRing(count, used, limit);
 }
 
 function setValue(field: HTMLTextAreaElement | HTMLInputElement | HTMLSelectElement, value: string): void {
