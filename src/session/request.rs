@@ -107,8 +107,10 @@ pub struct Counters {
     pub reused: u32,
     /// Decoding steps submitted.
     pub steps: u32,
-    /// Submissions.
+    /// Submissions of decoding steps.
     pub submissions: u32,
+    /// Submissions whose draws the host has waited for.
+    pub readbacks: u32,
 }
 
 pub(super) fn within(what: &'static str, found: u32, least: u32, most: u32) -> Result<(), SessionError> {
