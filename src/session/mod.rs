@@ -162,6 +162,9 @@ impl Session {
         self.limit = (last + request.max_tokens).min(self.max_seq);
         self.machine.write_sampling(&request.sampling.uniform(request.seed, &request.end_tokens, request.boost, request.scored));
         self.machine.write_mask(&sampling::mask(&request.banned, &request.boosted, self.config.vocab_size));
+        if request.fresh {
+            self.cached.clear();
+        }
         self.prefill_prompt().await?;
         for slot in 1..request.count {
             self.machine.write_history(slot, last, &request.prompt[last as usize..]);

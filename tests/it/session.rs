@@ -247,3 +247,13 @@ fn roofline_and_kernel_times_on_gpu() {
         ran("vulkan", roofline_and_kernel_times(&VULKAN));
     }
 }
+
+#[test]
+fn a_fresh_request_computes_its_whole_prompt() {
+    let mut session = session(MODEL, devices::cpu(), options(1));
+    let warm = collect(&mut session, &request(1, free()));
+    assert_eq!(collect(&mut session, &request(1, free())), warm);
+    assert_eq!((session.counters().reused, session.counters().prefilled), (9, 0), "the prompt was known");
+    assert_eq!(collect(&mut session, &Request { fresh: true, ..request(1, free()) }), warm, "and a fresh one writes the same");
+    assert_eq!((session.counters().reused, session.counters().prefilled), (0, 9));
+}
