@@ -98,6 +98,10 @@ export async function buildPage() {
   say("page");
   const { build } = await import("vite");
   await build({ configFile: join(ROOT, "vite.config.mjs"), logLevel: "warn" });
+  // Vite keeps the folders of the sources; what people open stands at the top.
+  const index = await readFile(join(DIST_PAGE, "page", "index.html"), "utf8");
+  await writeFile(join(DIST_PAGE, "index.html"), index.replaceAll('"../', '"./'));
+  await rm(join(DIST_PAGE, "page"), { recursive: true });
   for (const file of ["ATTRIBUTION.md", "CARD.md", "LICENSE-MIT", "LICENSE-APACHE"]) {
     await copyFile(join(DIST, file), join(DIST_PAGE, file.includes(".") ? file.replace(".md", ".txt") : `${file}.txt`));
   }

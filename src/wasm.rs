@@ -10,7 +10,7 @@ use crate::{
     compose::{Brief, Composer, Composition},
     engine::{Engine, EngineOptions, GenerateRequest, Generation},
 };
-use plain::{AskedGeneration, Info, LoadOptions, busy, event, give, parse, thrown};
+use plain::{AskedGeneration, Info, LoadOptions, Measurement, busy, event, give, parse, thrown};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -64,7 +64,11 @@ const MAX_CACHE_BYTES: u64 = 256 << 20;
 #[wasm_bindgen]
 pub struct Kinglet {
     engine: Rc<RefCell<Engine>>,
+    clock: Clock,
 }
+
+/// Milliseconds from any fixed point.
+type Clock = Rc<dyn Fn() -> f64>;
 
 /// Loads a model from opened files.
 ///
@@ -75,16 +79,17 @@ pub async fn load(files: Files, options: JsValue, host: JsHost) -> Result<Kingle
     std::panic::set_hook(Box::new(|panic| web_sys::console::error_1(&panic.to_string().into())));
     let LoadOptions { device, exact } = parse(options)?;
     let files = host::model_files(&files)?;
+    let host = Rc::new(host);
     let options = EngineOptions {
         device: device.into(),
         count: COUNT,
         context: CONTEXT,
         exact,
         max_cache_bytes: MAX_CACHE_BYTES,
-        host: host::core_host(host),
+        host: host::core_host(host.clone()),
     };
     let engine = Engine::open(files, options).await.map_err(thrown)?;
-    Ok(Kinglet { engine: Rc::new(RefCell::new(engine)) })
+    Ok(Kinglet { engine: Rc::new(RefCell::new(engine)), clock: Rc::new(move || host.now()) })
 }
 
 #[wasm_bindgen]
@@ -119,6 +124,11 @@ impl Kinglet {
         let generation: AskedGeneration = parse(generation)?;
         Ok(Work::new(&self.engine, Step::ToGenerate(generation.into())))
     }
+
+    /// What bounds the device, for decoding `count` sequences together: one event.
+    pub fn measure(&self, count: u32) -> Work {
+        Work::new(&self.engine, Step::ToMeasure(count, self.clock.clone()))
+    }
 }
 
 /// A piece of work: ask it for the next event until there is none.
@@ -134,6 +144,8 @@ pub struct Work {
 enum Step {
     ToCompose(Brief),
     ToGenerate(GenerateRequest),
+    ToMeasure(u32, Clock),
+    Measured,
     Composing(Composition),
     Generating(Generation),
 }
@@ -153,6 +165,11 @@ impl Work {
             Step::ToGenerate(request) => {
                 self.prompt_tokens.set(engine.prompt(&request.input).map_err(thrown)?.len() as u32);
                 Some(Step::Generating(engine.generate(request.clone()).await.map_err(thrown)?))
+            }
+            Step::ToMeasure(count, clock) => {
+                let measured = measure(&mut engine, *count, clock.as_ref()).await;
+                *step = Step::Measured;
+                return event(measured.map(Some));
             }
             _ => None,
         };
@@ -182,4 +199,19 @@ impl Work {
     fn new(engine: &Rc<RefCell<Engine>>, step: Step) -> Work {
         Work { engine: engine.clone(), step: RefCell::new(step), prompt_tokens: Cell::new(0), cancelled: Cell::new(false) }
     }
+}
+
+async fn measure(engine: &mut Engine, count: u32, clock: &dyn Fn() -> f64) -> crate::Result<Measurement> {
+    let counters = engine.session.counters();
+    let roofline = engine.session.roofline(clock).await?;
+    Ok(Measurement {
+        gigabytes_per_second: roofline.read_gb_s,
+        dispatch_microseconds: roofline.dispatch_us,
+        round_trip_microseconds: roofline.round_trip_us,
+        weight_bytes: engine.session.weights().bytes_per_step() as f64,
+        dispatches: engine.session.dispatches_per_step(count),
+        steps: counters.steps,
+        submissions: counters.submissions,
+        readbacks: counters.readbacks,
+    })
 }

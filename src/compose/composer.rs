@@ -163,6 +163,7 @@ impl Composition {
             boost: engine.writing.boost,
             scored: round.candidates > 1,
             // A draft that is written again is another one to the random counter.
+            fresh: false,
             first_draft: round.drafts[0] * round.candidates + if round.words_only { MAX_COUNT * MAX_CANDIDATES } else { 0 },
         };
         engine.session.start(&request).await?;

@@ -25,8 +25,8 @@ pub mod unpack;
 
 use crate::LocalFuture;
 use crate::plan::{
-    BufferId, DeviceInfo, MAX_STEPS, Machine, MachineError, MemorySpec, Plan, PlanId, Row, Sampled, Sampling, Ticket, VectorId, WeightId,
-    WeightSpec,
+    BufferId, DeviceInfo, KernelTime, MAX_STEPS, Machine, MachineError, MemorySpec, Plan, PlanId, Probe, Row, Sampled, Sampling, Ticket,
+    VectorId, WeightId, WeightSpec,
 };
 use crate::quant::Planes;
 use caches::Caches;
@@ -49,7 +49,7 @@ pub struct Cpu {
     /// Computed but not yet asked for.
     finished: VecDeque<(Ticket, Vec<Sampled>)>,
     num_tickets: u64,
-    /// What `stream_read` reads.
+    /// What `Probe::Read` reads.
     stream: Vec<u64>,
     /// Packed integers meet activations of 8 bits.
     rounding: bool,
@@ -270,9 +270,16 @@ impl Machine for Cpu {
         })
     }
 
-    fn stream_read(&mut self, bytes: u64) -> LocalFuture<'_, Result<(), MachineError>> {
-        stream::stream_read(&mut self.stream, bytes);
+    fn probe(&mut self, probe: Probe, amount: u64) -> LocalFuture<'_, Result<(), MachineError>> {
+        match probe {
+            Probe::Read => stream::stream_read(&mut self.stream, amount),
+            Probe::Dispatch | Probe::RoundTrip => {}
+        }
         Box::pin(async { Ok(()) })
+    }
+
+    fn time_kernels(&mut self, _plan: PlanId) -> LocalFuture<'_, Result<Vec<KernelTime>, MachineError>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }
 

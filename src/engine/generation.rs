@@ -36,6 +36,8 @@ pub struct GenerateRequest {
     pub stop: Vec<String>,
     /// Go on past end tokens.
     pub ignore_end: bool,
+    /// Compute the whole prompt, even what is known of it from the request before.
+    pub fresh: bool,
 }
 
 /// One token further in one draft.

@@ -175,6 +175,7 @@ impl Engine {
             sampling,
             seed: request.seed,
             end_tokens,
+            fresh: request.fresh,
             ..Request::default()
         };
         self.session.start(&request_ids).await?;

@@ -68,7 +68,14 @@ pub(super) async fn open(options: &GpuOptions) -> Result<Opened, MachineError> {
     let no_device = |reason: String| MachineError::NoDevice { reason };
     let adapter = choose(options).await.map_err(no_device)?;
     let info = adapter.get_info();
-    let description = wgpu::DeviceDescriptor { label: Some("kinglet"), required_limits: wgpu::Limits::defaults(), ..Default::default() };
+    // Timestamps are for `bench --profile` alone; browsers round them to 100 us, so there they are not asked for.
+    let wished = if cfg!(target_arch = "wasm32") { wgpu::Features::empty() } else { wgpu::Features::TIMESTAMP_QUERY };
+    let description = wgpu::DeviceDescriptor {
+        label: Some("kinglet"),
+        required_features: adapter.features() & wished,
+        required_limits: wgpu::Limits::defaults(),
+        ..Default::default()
+    };
     let opened = adapter.request_device(&description).await;
     let (device, queue) = opened.map_err(|error| no_device(format!("{} cannot be opened: {error}", info.name)))?;
     Ok(Opened::new(device, queue, info, options.variant))

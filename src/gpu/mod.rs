@@ -5,11 +5,12 @@
 
 mod device;
 mod ops;
+mod probe;
 mod readback;
 mod replay;
 mod shader;
-mod stream;
 mod tensor;
+mod timing;
 
 pub use device::{GpuOptions, Variant};
 pub use readback::Pause;
@@ -17,8 +18,8 @@ pub use shader::Shader;
 
 use crate::LocalFuture;
 use crate::plan::{
-    BufferId, DeviceInfo, MAX_STEPS, Machine, MachineError, MemorySpec, Plan, PlanId, Row, Sampled, Sampling, Ticket, VectorId, WeightId,
-    WeightSpec,
+    BufferId, DeviceInfo, KernelTime, MAX_STEPS, Machine, MachineError, MemorySpec, Plan, PlanId, Probe, Row, Sampled, Sampling, Ticket,
+    VectorId, WeightId, WeightSpec,
 };
 use crate::quant::{Planes, stride};
 use device::{Faults, Opened};
@@ -298,7 +299,11 @@ impl Machine for Gpu {
         Box::pin(self.read_buffer(plan, buffer))
     }
 
-    fn stream_read(&mut self, bytes: u64) -> LocalFuture<'_, Result<(), MachineError>> {
-        Box::pin(stream::stream_read(self, bytes))
+    fn probe(&mut self, probe: Probe, amount: u64) -> LocalFuture<'_, Result<(), MachineError>> {
+        Box::pin(probe::probe(self, probe, amount))
+    }
+
+    fn time_kernels(&mut self, plan: PlanId) -> LocalFuture<'_, Result<Vec<KernelTime>, MachineError>> {
+        Box::pin(timing::time_kernels(self, plan))
     }
 }

@@ -86,13 +86,26 @@ fn replay(pass: &mut wgpu::ComputePass<'_>, dispatches: &[Dispatch]) {
     }
 }
 
-/// Records dispatches once, in a pass of their own.
-pub(super) fn encode(device: &wgpu::Device, name: &str, dispatches: &[Dispatch]) -> wgpu::CommandBuffer {
+/// Records dispatches so many times, in a pass of their own.
+pub(super) fn encode(device: &wgpu::Device, name: &str, dispatches: &[Dispatch], times: u64) -> wgpu::CommandBuffer {
     let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(name) });
     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(name), timestamp_writes: None });
-    replay(&mut pass, dispatches);
+    for _ in 0..times {
+        replay(&mut pass, dispatches);
+    }
     drop(pass);
     encoder.finish()
+}
+
+/// Records one dispatch in a pass of its own, with timestamps at its begin and end.
+pub(super) fn encode_timed(encoder: &mut wgpu::CommandEncoder, dispatch: &Dispatch, queries: &wgpu::QuerySet, first: u32) {
+    let timestamp_writes = Some(wgpu::ComputePassTimestampWrites {
+        query_set: queries,
+        beginning_of_pass_write_index: Some(first),
+        end_of_pass_write_index: Some(first + 1),
+    });
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(dispatch.kernel), timestamp_writes });
+    replay(&mut pass, std::slice::from_ref(dispatch));
 }
 
 /// Uniforms lie this far apart, as the default limits ask.
@@ -133,5 +146,10 @@ impl Dispatch {
     /// The kernel's name.
     pub(super) fn kernel(&self) -> &'static str {
         self.kernel
+    }
+
+    /// Workgroups.
+    pub(super) fn grid(&self) -> [u32; 3] {
+        self.grid
     }
 }

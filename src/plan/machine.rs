@@ -95,8 +95,32 @@ pub trait Machine {
     fn finish(&mut self, ticket: Ticket) -> LocalFuture<'_, Result<Vec<Sampled>, MachineError>>;
     /// Reads a buffer of a plan back: `[rows, width]` without the padding. For tests, logits and the self-test, never per token.
     fn read(&mut self, plan: PlanId, buffer: BufferId) -> LocalFuture<'_, Result<Vec<f32>, MachineError>>;
-    /// Reads about `bytes` of the device's memory as fast as it can, and waits. For the roofline: time two lengths, divide the difference.
-    fn stream_read(&mut self, bytes: u64) -> LocalFuture<'_, Result<(), MachineError>>;
+    /// Does `amount` of one kind of work and waits. For the roofline: time two amounts, divide the difference.
+    fn probe(&mut self, probe: Probe, amount: u64) -> LocalFuture<'_, Result<(), MachineError>>;
+    /// Replays a plan once, timing each dispatch on the device; empty where the device has no timestamps. What the plan draws is lost.
+    fn time_kernels(&mut self, plan: PlanId) -> LocalFuture<'_, Result<Vec<KernelTime>, MachineError>>;
+}
+
+/// What bounds a decoding step, one kind of work at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Reads about so many bytes of the device's memory, as fast as it can.
+    Read,
+    /// Runs so many dispatches that do next to nothing, each after the one before. The CPU calls functions instead: it does nothing here.
+    Dispatch,
+    /// Submits such a dispatch and waits for a few bytes of it, so many times. The CPU's results are where they are read: nothing again.
+    RoundTrip,
+}
+
+/// How long one dispatch took on the device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KernelTime {
+    /// The kernel's name.
+    pub kernel: &'static str,
+    /// Workgroups, which tell one shape from another.
+    pub grid: [u32; 3],
+    /// Microseconds from its begin to its end.
+    pub us: f64,
 }
 
 /// Most steps that one submission may hold.

@@ -6,7 +6,7 @@
 pub mod builder;
 mod machine;
 
-pub use machine::{DeviceInfo, MAX_DECODE_ROWS, MAX_STEPS, Machine, MachineError, MemorySpec, Ticket};
+pub use machine::{DeviceInfo, KernelTime, MAX_DECODE_ROWS, MAX_STEPS, Machine, MachineError, MemorySpec, Probe, Ticket};
 
 use crate::quant::Layout;
 use std::ops::Range;

@@ -5,9 +5,11 @@
 
 mod flight;
 mod request;
+mod roofline;
 mod sampling;
 
 pub use request::{Counters, End, Request, SessionError, SessionOptions, Step};
+pub use roofline::Roofline;
 pub use sampling::SamplingParams;
 
 use crate::{
@@ -17,7 +19,7 @@ use crate::{
         decoder::{self, Purpose},
         weights::Weights,
     },
-    plan::{BufferId, Machine, MemorySpec, NO_TOKEN, PlanId, Row},
+    plan::{BufferId, KernelTime, Machine, MemorySpec, NO_TOKEN, PlanId, Row},
 };
 use flight::Flight;
 use request::{out_of_bounds, within};
@@ -165,6 +167,9 @@ impl Session {
         self.limit = (last + request.max_tokens).min(self.max_seq);
         self.machine.write_sampling(&request.sampling.uniform(request.seed, &request.end_tokens, request.boost, request.scored));
         self.machine.write_mask(&sampling::mask(&request.banned, &request.boosted, self.config.vocab_size));
+        if request.fresh {
+            self.cached.clear();
+        }
         self.prefill_prompt().await?;
         for slot in 1..request.count {
             self.machine.write_history(slot, last, &request.prompt[last as usize..]);
@@ -195,6 +200,7 @@ impl Session {
             let flown = self.flight.advance(self.machine.as_mut(), plan, longest).await?;
             self.counters.steps += flown.submitted_steps;
             self.counters.submissions += flown.submissions;
+            self.counters.readbacks += 1;
             for step in flown.sampled.chunks_exact(rows as usize) {
                 self.receive(step);
             }
@@ -266,12 +272,24 @@ impl Session {
         Ok(all)
     }
 
-    /// Reads about `bytes` of the device's memory as fast as it can, for the roofline.
+    /// What the device can do at best, by the host's clock in milliseconds. Takes about a second; between requests.
     ///
     /// # Errors
     /// If the device fails.
-    pub async fn stream_read(&mut self, bytes: u64) -> Result<()> {
-        Ok(self.machine.stream_read(bytes).await?)
+    pub async fn roofline(&mut self, clock: &dyn Fn() -> f64) -> Result<Roofline> {
+        self.flight.drain(self.machine.as_mut()).await?;
+        roofline::measure(self.machine.as_mut(), clock).await
+    }
+
+    /// How long each dispatch of one step takes for the drafts under way; empty where the device has no timestamps. What the step draws is
+    /// lost, so nothing but a new `start` may follow.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub async fn time_kernels(&mut self) -> Result<Vec<KernelTime>> {
+        self.flight.drain(self.machine.as_mut()).await?;
+        let (plan, _) = self.decode_plan(self.drafts.len() as u32);
+        Ok(self.machine.time_kernels(plan).await?)
     }
 
     fn check(&self, request: &Request) -> Result<(), SessionError> {

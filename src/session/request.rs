@@ -72,6 +72,8 @@ pub struct Request {
     pub boost: f32,
     /// Whether steps are to tell how probable their tokens were.
     pub scored: bool,
+    /// Whether the whole prompt is computed, even what the cache still holds of it: for measuring.
+    pub fresh: bool,
     /// The first draft's number in the random counter: drafts 0 to 3 with 4 here are drafts 4 to 7 of a larger request.
     pub first_draft: u32,
 }
@@ -107,8 +109,10 @@ pub struct Counters {
     pub reused: u32,
     /// Decoding steps submitted.
     pub steps: u32,
-    /// Submissions.
+    /// Submissions of decoding steps.
     pub submissions: u32,
+    /// Submissions whose draws the host has waited for.
+    pub readbacks: u32,
 }
 
 pub(super) fn within(what: &'static str, found: u32, least: u32, most: u32) -> Result<(), SessionError> {

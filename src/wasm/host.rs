@@ -51,8 +51,7 @@ pub(super) fn model_files(files: &Files) -> Result<ModelFiles, JsValue> {
 
 type Pause = Rc<dyn Fn() -> LocalFuture<'static, ()>>;
 
-pub(super) fn core_host(host: JsHost) -> Host {
-    let host = Rc::new(host);
+pub(super) fn core_host(host: Rc<JsHost>) -> Host {
     let slow = host.slow_completion();
     let (clock, pause, timer, progress) = (host.clone(), host.clone(), host.clone(), host);
     Host {

@@ -45,6 +45,20 @@ pub(super) struct Info<'a> {
     pub(super) device: &'a DeviceReport,
 }
 
+/// The roofline, what a decoding step asks of it, and how the latest generation went.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Measurement {
+    pub(super) gigabytes_per_second: f64,
+    pub(super) dispatch_microseconds: f64,
+    pub(super) round_trip_microseconds: f64,
+    pub(super) weight_bytes: f64,
+    pub(super) dispatches: usize,
+    pub(super) steps: u32,
+    pub(super) submissions: u32,
+    pub(super) readbacks: u32,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AskedGeneration {
@@ -60,6 +74,8 @@ pub(super) struct AskedGeneration {
     seed: u64,
     stop: Vec<String>,
     count: u32,
+    ignore_end: bool,
+    fresh: bool,
 }
 
 #[derive(Deserialize)]
@@ -126,7 +142,8 @@ impl From<AskedGeneration> for GenerateRequest {
             },
             seed: asked.seed,
             stop: asked.stop,
-            ignore_end: false,
+            ignore_end: asked.ignore_end,
+            fresh: asked.fresh,
         }
     }
 }

@@ -108,23 +108,50 @@ fn models_are_inspected_and_measured() {
     let report = &lines(&["inspect", &model()])[0];
     assert_eq!((&report["architecture"], &report["config"]["hidden_size"]), (&Value::from("llama"), &Value::from(64)));
     let bench = &lines(&["bench", "--model", &model(), "--prompt-tokens", "9", "--max-tokens", "4", "--count", "2"])[0];
-    for figure in
-        ["load_ms", "ttft_ms", "prefill_tok_s", "decode_tok_s", "dispatches_per_token", "weight_bytes", "read_gb_s", "roofline_gb_s"]
-    {
+    for figure in [
+        "load_ms",
+        "ttft_ms",
+        "prefill_tok_s",
+        "decode_tok_s",
+        "dispatches_per_token",
+        "weight_bytes",
+        "read_gb_s",
+        "roofline_gb_s",
+        "roofline_fraction",
+        "submits_per_token",
+        "readbacks_per_token",
+        "bound_read_ms",
+        "bound_fraction",
+        "alone_tok_s",
+        "together_ratio",
+    ] {
         assert!(bench[figure].as_f64().unwrap() > 0.0, "{figure}: {bench}");
     }
+    assert_eq!((&bench["kernels"], bench["submits_per_token"].as_f64()), (&Value::Null, Some(1.0)), "the CPU takes one step at a time");
+    assert!(bench["bytes_per_token"].as_u64() > bench["weight_bytes"].as_u64(), "a step reads its cache too");
+    for (figure, spread) in bench["spread"].as_object().unwrap() {
+        let [least, median, most] = [0, 1, 2].map(|i| spread[i].as_f64().unwrap());
+        assert!(least <= median && median <= most && bench[figure].as_f64() == Some(median), "{figure}: {bench}");
+    }
+    // A bandwidth that no machine has: the bound is then by the maker's figure.
+    let quick =
+        ["bench", "--model", &model(), "--prompt-tokens", "9", "--max-tokens", "4", "--runs", "1", "--profile", "--bandwidth", "1e9"];
+    let bench = &lines(&quick)[0];
+    assert_eq!((bench["bandwidth_gb_s"].as_f64(), &bench["together_ratio"]), (Some(7.5e8), &Value::Null));
+    assert_eq!(bench["kernels"], serde_json::json!([]), "the CPU has no timestamps");
 }
 
 #[test]
 fn errors_have_a_code_and_bad_input_exits_with_2() {
     let unsupported = fixture("gguf/qwen2-Q4_0.gguf").display().to_string();
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["compose", "--brief", "x", "--tone", "angry"], "bad-tone"),
         (&["compose", "--brief", "  "], "bad-brief"),
         (&["compose"], "bad-usage"),
         (&["check", "--network", "myspace", "--text", "x"], "bad-network"),
         (&["inspect", &unsupported], "unsupported-model"),
         (&["logits", "--model", &model(), "--tokens", "1,384", "--out", "never-written", "--device", "cpu"], "bad-request"),
+        (&["bench", "--model", &model(), "--bandwidth", "-1"], "bad-usage"),
         (&["embed", "--model", &model(), "--text", "x"], "unsupported"),
     ];
     for (arguments, code) in cases {

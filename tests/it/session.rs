@@ -214,3 +214,49 @@ fn requests_out_of_bounds_are_refused_with_what_was_expected() {
         assert_eq!(refused(&mut session, bad(change)).to_string(), message);
     }
 }
+
+/// By a real clock: what is measured has no other. Bounds are of magnitude only.
+fn roofline_and_kernel_times(device: &Device) -> usize {
+    let mut session = session(MODEL, (device.machine)(), options(1));
+    let on_cpu = session.machine().device().kind == "cpu";
+    let start = std::time::Instant::now();
+    let roofline = pollster::block_on(session.roofline(&|| start.elapsed().as_secs_f64() * 1e3)).unwrap();
+    assert!((0.05..1e5).contains(&roofline.read_gb_s), "{roofline:?}");
+    let in_bounds = if on_cpu { 0.0..0.01 } else { 0.01..1e4 };
+    assert!(in_bounds.contains(&roofline.dispatch_us) && in_bounds.contains(&roofline.round_trip_us), "{roofline:?}");
+    let (read_ms, dispatch_ms) = roofline.bound_ms(1_000_000_000, 1000);
+    assert!((read_ms * roofline.read_gb_s - 1e3).abs() < 1e-6 && (dispatch_ms - roofline.dispatch_us).abs() < 1e-9);
+
+    let expected = collect(&mut session, &request(1, free()));
+    let counters = session.counters();
+    assert!(counters.readbacks > 0 && counters.readbacks <= counters.submissions, "{counters:?}");
+    pollster::block_on(session.start(&request(1, free()))).unwrap();
+    pollster::block_on(session.next()).unwrap();
+    let times = pollster::block_on(session.time_kernels()).unwrap();
+    assert_eq!(times.len(), if on_cpu { 0 } else { session.dispatches_per_step(1) }, "every dispatch is timed");
+    assert!(on_cpu || times.iter().map(|time| time.us).sum::<f64>() > 0.0, "{times:?}");
+    assert_eq!(collect(&mut session, &request(1, free())), expected, "measuring leaves nothing behind");
+    1
+}
+
+#[test]
+fn roofline_and_kernel_times_on_cpu() {
+    ran("cpu", roofline_and_kernel_times(&CPU));
+}
+
+#[test]
+fn roofline_and_kernel_times_on_gpu() {
+    if devices::gpu(None).is_some() {
+        ran("vulkan", roofline_and_kernel_times(&VULKAN));
+    }
+}
+
+#[test]
+fn a_fresh_request_computes_its_whole_prompt() {
+    let mut session = session(MODEL, devices::cpu(), options(1));
+    let warm = collect(&mut session, &request(1, free()));
+    assert_eq!(collect(&mut session, &request(1, free())), warm);
+    assert_eq!((session.counters().reused, session.counters().prefilled), (9, 0), "the prompt was known");
+    assert_eq!(collect(&mut session, &Request { fresh: true, ..request(1, free()) }), warm, "and a fresh one writes the same");
+    assert_eq!((session.counters().reused, session.counters().prefilled), (0, 9));
+}

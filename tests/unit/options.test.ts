@@ -55,7 +55,8 @@ test("seeds keep all 64 bits and read back as given", () => {
 test("a generation takes exactly one of tokens, prompt and messages", () => {
   assert.throws(() => toGeneration({}, randomSeed), refused("tokens"));
   assert.throws(() => toGeneration({ prompt: "a", tokens: [1] }, randomSeed), refused("tokens"));
-  assert.deepEqual(toGeneration({ prompt: "a", stop: "b", seed: 1 }, randomSeed), { maxTokens: 256, seed: 1n, stop: ["b"], count: 1, prompt: "a" });
+  const plain = { maxTokens: 256, seed: 1n, stop: ["b"], count: 1, ignoreEnd: false, fresh: false, prompt: "a" };
+  assert.deepEqual(toGeneration({ prompt: "a", stop: "b", seed: 1 }, randomSeed), plain);
 });
 
 test("every bad option of a generation is refused by its name", () => {

@@ -107,12 +107,14 @@ test("the typing count weighs as the networks do", () => {
   assert.equal(approximateLength(family, "linkedin"), family.length);
 });
 
-test("the page imports nothing of the package but its index, and writes no HTML", () => {
-  for (const file of readdirSync("www/page", { recursive: true })) {
+test("page and bench import nothing of the package but its doors, and write no HTML", () => {
+  const files = ["page", "bench"].flatMap((folder) => readdirSync(`www/${folder}`, { recursive: true }).map((file) => `${folder}/${file}`));
+  for (const file of files) {
     if (!file.endsWith(".ts")) continue;
-    const text = readFileSync(`www/page/${file}`, "utf8");
+    const text = readFileSync(`www/${file}`, "utf8");
+    const doors = file.startsWith("bench/") ? /^(\.\.\/)+lib\/engine\.ts$/ : /^(\.\.\/)+lib\/index\.ts$/;
     for (const [, from = ""] of text.matchAll(/from "([^"]+)"/g)) {
-      assert(!from.includes("lib/") || /^(\.\.\/)+lib\/index\.ts$/.test(from), `${file} imports ${from}`);
+      assert(!from.includes("lib/") || doors.test(from), `${file} imports ${from}`);
       assert(from.startsWith("."), `${file} imports ${from}`);
     }
     assert(!/innerHTML|insertAdjacentHTML|document\.write|\.style\b/.test(text), `${file} writes HTML or inline styles`);

@@ -2,7 +2,7 @@
 // whose GPU is lost, is replaced by a fresh one when the next work is asked for, so a page stays usable.
 
 import { abortedBy, fromFailure, KingletError } from "./errors.ts";
-import type { Draft, EngineStats, GenerationStep, LoadRequest, ModelInfo, Progress, Reply, Request, Work } from "./protocol.ts";
+import type { Draft, EngineStats, GenerationStep, LoadRequest, Measurement, ModelInfo, Progress, Reply, Request, Work } from "./protocol.ts";
 import { startWorker, type WasmOption, wasmForWorker, type WorkerOption } from "./start.ts";
 
 /** What a connection is opened with. */
@@ -15,7 +15,7 @@ export interface ConnectionOptions extends Omit<LoadRequest, "type" | "wasm"> {
 
 /** Who hears what a piece of work does. */
 export interface Listener {
-  event(event: Draft | GenerationStep): void;
+  event(event: Draft | GenerationStep | Measurement): void;
   end(stats: EngineStats): void;
   fail(error: KingletError): void;
 }

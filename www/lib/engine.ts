@@ -4,14 +4,14 @@
 import type { Connection } from "./client.ts";
 import { abortedBy, KingletError } from "./errors.ts";
 import { type LoadOptions, open } from "./load.ts";
-import { type GenerateOptions, randomSeed, toGeneration } from "./options.ts";
-import type { EngineStats, GenerationStep, ModelInfo } from "./protocol.ts";
+import { type GenerateOptions, randomSeed, toCount, toGeneration } from "./options.ts";
+import type { EngineStats, GenerationStep, Measurement, ModelInfo } from "./protocol.ts";
 import { createStream, type Stream } from "./stream.ts";
 
 export { type ErrorCode, KingletError } from "./errors.ts";
 export type { LoadOptions } from "./load.ts";
 export type { GenerateOptions } from "./options.ts";
-export type { EngineStats, GenerationStep, ModelInfo, StopReason } from "./protocol.ts";
+export type { EngineStats, GenerationStep, Measurement, ModelInfo, StopReason } from "./protocol.ts";
 
 /** A loaded model that generates tokens. */
 export interface Engine extends AsyncDisposable {
@@ -21,6 +21,11 @@ export interface Engine extends AsyncDisposable {
   readonly stats: EngineStats;
   /** Generates, one step for each token of each sequence. Calls queue in order. Leaving the loop early stops it. */
   generate(options: GenerateOptions): AsyncIterableIterator<GenerationStep>;
+  /**
+   * Measures what bounds the device, which takes about a second, and says what decoding `count` sequences (1 if not given) asks of it. Queues
+   * like a generation.
+   */
+  measure(options?: { count?: number }): Promise<Measurement>;
   /** Ends the worker and frees the device. What is under way fails with `disposed`. */
   dispose(): Promise<void>;
 }
@@ -48,9 +53,18 @@ export async function createEngine(options: LoadOptions = {}): Promise<Engine> {
       return stats;
     },
     generate: (request) => generate(connection, request, (figures) => (stats = figures)),
+    measure: async ({ count } = {}) => measure(connection, toCount(count)),
     dispose,
     [Symbol.asyncDispose]: dispose,
   };
+}
+
+function measure(connection: Connection, count: number): Promise<Measurement> {
+  if (connection.closed) return Promise.reject(connection.closed);
+  return new Promise((resolve, reject) => {
+    // The only event of a measurement; `resolve` again would change nothing.
+    connection.run({ kind: "measure", count }, { event: (event) => resolve(event as Measurement), end() {}, fail: reject });
+  });
 }
 
 function generate(connection: Connection, request: GenerateOptions, onStats: (stats: EngineStats) => void): Stream<GenerationStep> {

@@ -59,6 +59,10 @@ export interface GenerateOptions {
   stop?: string | string[];
   /** How many sequences, 1 to 8; 1 if not given. */
   count?: number;
+  /** Goes on past the tokens that end a text, for measuring. */
+  ignoreEnd?: boolean;
+  /** Computes the whole prompt, even what is known of it from the call before, for measuring. */
+  fresh?: boolean;
   /** Stops the generation; it then fails with `aborted`. */
   signal?: AbortSignal;
 }
@@ -74,7 +78,7 @@ export function toBrief(options: ComposeOptions, drawSeed: () => bigint): Brief 
     network: oneOf("network", NETWORKS, options.network ?? "x"),
     hashtags: typeof hashtags === "number" ? integer("hashtags", hashtags, 0, 30) : oneOf("hashtags", ["none", "auto"] as const, hashtags),
     emoji: oneOf("emoji", ["none", "auto"], options.emoji ?? "auto"),
-    count: integer("count", options.count ?? 1, 1, MAX_COUNT),
+    count: toCount(options.count),
     seed: toSeed(options.seed, drawSeed),
   };
 }
@@ -88,7 +92,9 @@ export function toGeneration(options: GenerateOptions, drawSeed: () => bigint): 
     maxTokens: integer("maxTokens", options.maxTokens ?? 256, 1, 1_000_000),
     seed: toSeed(options.seed, drawSeed),
     stop: typeof stop === "string" ? [stop] : stop,
-    count: integer("count", options.count ?? 1, 1, MAX_COUNT),
+    count: toCount(options.count),
+    ignoreEnd: options.ignoreEnd ?? false,
+    fresh: options.fresh ?? false,
   };
   if (tokens !== undefined) generation.tokens = Array.from(tokens, (token) => integer("tokens", token, 0, 0xffff_ffff));
   if (prompt !== undefined) generation.prompt = String(prompt);
@@ -118,6 +124,11 @@ function toSeed(seed: number | bigint | undefined, drawSeed: () => bigint): bigi
   if (typeof seed === "bigint" && seed >= 0n && seed < 1n << 64n) return seed;
   if (typeof seed === "number" && Number.isSafeInteger(seed) && seed >= 0) return BigInt(seed);
   throw invalid("seed", "a whole number from 0 to 2^53 - 1, or a bigint below 2^64", seed);
+}
+
+/** A number of sequences, checked. */
+export function toCount(count: number | undefined): number {
+  return integer("count", count ?? 1, 1, MAX_COUNT);
 }
 
 function integer(name: string, value: number, least: number, most: number): number {

@@ -116,6 +116,8 @@ export interface Generation {
   seed: bigint;
   stop: string[];
   count: number;
+  ignoreEnd: boolean;
+  fresh: boolean;
 }
 
 /** One token of one sequence. */
@@ -142,6 +144,26 @@ export interface EngineStats {
   deviceBytes: number;
   /** Bytes of the wasm memory. */
   wasmBytes: number;
+}
+
+/** What bounds the device, what a decoding step asks of it, and how the latest generation went. */
+export interface Measurement {
+  /** 10^9 bytes a second when the device's memory is read as fast as it can be. */
+  gigabytesPerSecond: number;
+  /** Microseconds that one more dispatch costs, whatever it does; about 0 on the CPU. */
+  dispatchMicroseconds: number;
+  /** Microseconds from submitting a dispatch to having its result; about 0 on the CPU. */
+  roundTripMicroseconds: number;
+  /** Bytes of the weights that each decoding step reads. */
+  weightBytes: number;
+  /** Dispatches of a decoding step (operations, on the CPU). */
+  dispatches: number;
+  /** Decoding steps of the latest generation. */
+  steps: number;
+  /** Submissions that they went up in. */
+  submissions: number;
+  /** Times that the host waited for tokens. */
+  readbacks: number;
 }
 
 /** Files beside safetensors weights, by what they are. */
@@ -177,7 +199,10 @@ export interface LoadRequest {
 }
 
 /** A piece of work: it is queued, answers with `event` messages, and ends with `end` or `error`. */
-export type Work = { kind: "compose"; brief: Brief } | { kind: "generate"; generation: Generation };
+export type Work =
+  | { kind: "compose"; brief: Brief }
+  | { kind: "generate"; generation: Generation }
+  | { kind: "measure"; count: number };
 
 /** What the page's thread asks. */
 export type Request = LoadRequest | { type: "work"; id: number; work: Work } | { type: "cancel"; id: number };
@@ -187,7 +212,7 @@ export type Reply =
   | { type: "hello" }
   | { type: "progress"; progress: Progress }
   | { type: "ready"; info: ModelInfo }
-  | { type: "event"; id: number; event: Draft | GenerationStep }
+  | { type: "event"; id: number; event: Draft | GenerationStep | Measurement }
   | { type: "end"; id: number; stats: EngineStats }
   | { type: "error"; id?: number; failure: Failure }
   | { type: "crash"; message: string };

@@ -5,13 +5,13 @@ import init, { load, type Kinglet } from "#wasm";
 import { KingletError, toFailure } from "./errors.ts";
 import { openFiles } from "./files.ts";
 import { createMeter } from "./meter.ts";
-import type { Draft, GenerationStep, LoadRequest, ModelInfo, Reply, Request, Stage, Work } from "./protocol.ts";
+import type { Draft, GenerationStep, LoadRequest, Measurement, ModelInfo, Reply, Request, Stage, Work } from "./protocol.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
 /** What the wasm hands out for a piece of work. */
 interface Running {
-  next(): Promise<Draft | GenerationStep | undefined>;
+  next(): Promise<Draft | GenerationStep | Measurement | undefined>;
   promptTokens(): number;
   cancel(): void;
   free(): void;
@@ -55,7 +55,7 @@ async function start(request: LoadRequest): Promise<void> {
     const progress = (stage: Stage, loaded: number, total: number) => post({ type: "progress", progress: { stage, loaded, total } });
     const slowCompletion = navigator.userAgent.includes("Firefox");
     const host = { progress, pause, wait, slowCompletion, now: () => performance.now() };
-kinglet = await load(files, { device: request.device, exact: request.exact }, host);
+    kinglet = await load(files, { device: request.device, exact: request.exact }, host);
     await Promise.all(files.weights.map(({ source }) => source.close())); // Whoever ends the worker now finds the file stored.
     const info: ModelInfo = kinglet.info();
     post({ type: "ready", info });
@@ -99,7 +99,7 @@ async function run(job: Job): Promise<void> {
     if (!kinglet) throw new KingletError("crashed", "no model is loaded in this worker");
     const model = kinglet;
     const meter = createMeter();
-    const running: Running = work.kind === "compose" ? model.compose(work.brief) : model.generate(work.generation);
+    const running = begin(model, work);
     job.running = running;
     try {
       current = job;
@@ -116,6 +116,19 @@ async function run(job: Job): Promise<void> {
     }
   } catch (error) {
     post({ type: "error", id, failure: toFailure(error) });
+  }
+}
+
+function begin(model: Kinglet, work: Work): Running {
+  switch (work.kind) {
+    case "compose":
+      return model.compose(work.brief);
+    case "generate":
+      return model.generate(work.generation);
+    case "measure":
+      return model.measure(work.count);
+    default:
+      return work satisfies never;
   }
 }
 

@@ -239,9 +239,18 @@ pub struct Bench {
     /// Tokens decoded in each sequence
     #[arg(long, default_value_t = 64)]
     pub max_tokens: u32,
-    /// Sequences together
+    /// Sequences together; above 1, one alone is timed beside them
     #[arg(long, default_value_t = 1)]
     pub count: u32,
+    /// Timed runs, after one that warms up
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub runs: u32,
+    /// The device's bandwidth in GB/s as its maker states it: the bound takes 75 % of it where that is more than was measured
+    #[arg(long)]
+    pub bandwidth: Option<f64>,
+    /// Time each kernel of a decoding step on the device
+    #[arg(long)]
+    pub profile: bool,
 }
 
 #[derive(Args)]

@@ -50,6 +50,17 @@ pub fn bundled_model() -> Result<PathBuf, Failure> {
     found.ok_or_else(|| Failure::input("read-failed", "the bundled model model/nano.gguf is not here; name one with --model"))
 }
 
+/// Milliseconds of CPU time that this process has used, in all its threads; `None` where the system does not say.
+pub fn cpu_ms() -> Option<f64> {
+    #[cfg(unix)]
+    {
+        let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Some(used.tv_sec as f64 * 1e3 + used.tv_nsec as f64 / 1e6)
+    }
+    #[cfg(not(unix))]
+    None
+}
+
 /// A seed nobody chose.
 pub fn random_seed() -> u64 {
     RandomState::new().hash_one(std::process::id())

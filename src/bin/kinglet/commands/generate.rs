@@ -36,6 +36,7 @@ pub fn run(options: &Generate, common: &Common) -> Result<(), Failure> {
         seed,
         stop: options.stop.clone(),
         ignore_end: options.ignore_eos,
+        fresh: false,
     };
     let mut sequences = vec![Sequence::default(); options.count as usize];
     pollster::block_on(async {
