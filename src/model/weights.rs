@@ -13,7 +13,7 @@ use crate::{
 use std::ops::Range;
 
 /// Bytes of a file that are read and repacked at once.
-const READ_BYTES: u64 = 4 << 20;
+const READ_BYTES: u64 = 1 << 20;
 /// Bytes handed to the machine before it is waited for.
 const FLUSH_BYTES: u64 = 16 << 20;
 

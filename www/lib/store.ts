@@ -10,7 +10,7 @@ export type OnBytes = (loaded: number, total: number) => void;
 /** A file that can be read anywhere. */
 export interface ByteSource {
   readonly size: number;
-  /** Bytes from `start` up to `end`, as soon as they are there. */
+  /** Bytes from `start` up to `end`, as soon as they are there. They may lie where the next read puts its own. */
   read(start: number, end: number): Promise<Uint8Array>;
   /** Says that nothing more will be read; resolves once the file is stored and free for others. */
   close(): Promise<void>;
@@ -31,6 +31,7 @@ const FOLDER = "kinglet-models";
 /** How much may have to be downloaded again after a tab was closed. Each checkpoint waits for the disk, and whoever reads waits with it. */
 const CHECKPOINT_BYTES = 32 << 20;
 const ATTEMPTS = 4;
+const PIECE_BYTES = 256 << 10;
 
 /** Opens a file: takes it from the store if the server still has the same version, else fetches it. Resolves once the size is known. */
 export async function openUrl(url: string, onBytes: OnBytes): Promise<ByteSource> {
@@ -206,9 +207,12 @@ async function download(folder: FileSystemDirectoryHandle, handle: FileSystemFil
   }
 }
 
+/** All reads into one buffer: what is read is copied at once, and garbage of many megabytes would stay for a while. */
 function readerOf(file: FileSystemSyncAccessHandle): Read {
+  let room = new Uint8Array();
   return (start, end) => {
-    const bytes = new Uint8Array(end - start);
+    if (room.length < end - start) room = new Uint8Array(end - start);
+    const bytes = room.subarray(0, end - start);
     return bytes.subarray(0, file.read(bytes, { at: start }));
   };
 }
@@ -252,21 +256,39 @@ async function request(url: string, headers: Record<string, string> = {}): Promi
   throw failed(url, `the server answered ${response.status}`);
 }
 
+/** A body piece by piece; a piece is only there until the next is asked for. */
 async function* chunksOf(response: Response, url: string): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const reader = response.body?.getReader();
-  if (!reader) return;
+  if (!response.body) return;
+  const { reader, read } = pieces(response.body);
   let finished = false;
   try {
     for (;;) {
-      const { done, value } = await reader.read().catch((cause: unknown) => {
+      const { done, value } = await read().catch((cause: unknown) => {
         throw failed(url, "the connection broke", cause);
       });
       finished = done;
-      if (done) return;
+      if (done || !value) return;
       yield value;
     }
   } finally {
     if (!finished) await reader.cancel().catch(() => {});
+  }
+}
+
+/** Reads into one buffer again and again where the browser can. */
+function pieces(body: ReadableStream<Uint8Array<ArrayBuffer>>) {
+  try {
+    const reader = body.getReader({ mode: "byob" });
+    let room = new ArrayBuffer(PIECE_BYTES);
+    const read = async () => {
+      const result = await reader.read(new Uint8Array(room));
+      if (result.value) room = result.value.buffer;
+      return result;
+    };
+    return { reader, read };
+  } catch {
+    const reader = body.getReader();
+    return { reader, read: () => reader.read() };
   }
 }
 
