@@ -208,6 +208,7 @@ async fn measure(engine: &mut Engine, count: u32, clock: &dyn Fn() -> f64) -> cr
         gigabytes_per_second: roofline.read_gb_s,
         dispatch_microseconds: roofline.dispatch_us,
         round_trip_microseconds: roofline.round_trip_us,
+        gigamultiplies_per_second: roofline.multiply_gmac_s,
         weight_bytes: engine.session.weights().bytes_per_step() as f64,
         dispatches: engine.session.dispatches_per_step(count),
         steps: counters.steps,

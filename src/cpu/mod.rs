@@ -273,7 +273,8 @@ impl Machine for Cpu {
     fn probe(&mut self, probe: Probe, amount: u64) -> LocalFuture<'_, Result<(), MachineError>> {
         match probe {
             Probe::Read => stream::stream_read(&mut self.stream, amount),
-            Probe::Dispatch | Probe::RoundTrip => {}
+            Probe::Multiply if self.rounding => panels::multiply_for(amount),
+            Probe::Dispatch | Probe::RoundTrip | Probe::Multiply => {}
         }
         Box::pin(async { Ok(()) })
     }

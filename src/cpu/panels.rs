@@ -13,6 +13,7 @@ use kinglet_lanes::panels::{
     GROUP, PANEL, multiply_i4, multiply_i4m, multiply_i8, multiply_i8_fine, read_i4, read_i8, scatter, write_i4, write_i8,
 };
 pub use kinglet_lanes::panels::{Rounded, silu_gates};
+use std::hint::black_box;
 use std::ops::Range;
 
 /// Rows of a matrix in panels.
@@ -113,6 +114,23 @@ impl Panels {
             _ => multiply_i4m(codes, scales, x, sums),
         }
     }
+}
+
+/// About `amount` multiply-adds of the loop behind Q8_0, 32 rows of activations and a matrix that stays in the nearest cache: its own peak.
+pub fn multiply_for(amount: u64) {
+    const COLS: usize = 576;
+    const ROWS: usize = 32;
+    let mut x = Rounded::default();
+    x.clear(COLS);
+    (0..ROWS).for_each(|row| x.push(&[row as f32; COLS]));
+    let layout = Layout::I8 { group: GROUP as u32 };
+    let codes = vec![0x0102_0304; PANEL * layout.code_words(COLS as u32) as usize];
+    let scales = vec![1.0; PANEL * layout.scale_words(COLS as u32) as usize];
+    let mut sums = [[0.0; PANEL]; ROWS];
+    for _ in 0..amount.div_ceil((PANEL * COLS * ROWS) as u64) {
+        multiply_i8(black_box(&codes), black_box(&scales), &x, &mut sums);
+    }
+    black_box(sums);
 }
 
 /// Computes outputs `outputs` for every row of x; x row r belongs to row `active[r]` of y.

@@ -35,6 +35,7 @@ pub(super) async fn probe(gpu: &mut Gpu, probe: Probe, amount: u64) -> Result<()
             gpu.waiter.queue.submit([replay::encode(&gpu.waiter.device, "dispatches", &work.dispatches, amount)]);
             gpu.waiter.drain().await?;
         }
+        Probe::Multiply => {}
         Probe::RoundTrip => {
             let work = Work::new(gpu, SUM_BYTES, 1).await?;
             let mut landing = staging(&gpu.waiter.device, SUM_BYTES);

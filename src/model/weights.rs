@@ -42,6 +42,16 @@ impl Weights {
         let read = |(id, _): &(usize, &MatrixStream)| *id != self.embedding.id.0 || self.embedding == self.head;
         self.streams.iter().enumerate().filter(read).map(|(_, stream)| packed_bytes(&stream.spec)).sum()
     }
+
+    /// Multiply-adds of the matrices for one prompt token (`head` false: all but the head) or one decoding step of one draft.
+    pub fn multiply_adds(&self, head: bool) -> u64 {
+        let used = |(id, _): &(usize, &MatrixStream)| match *id {
+            id if id == self.head.id.0 => head,
+            id => id != self.embedding.id.0,
+        };
+        let of = |spec: &WeightSpec| u64::from(spec.rows) * u64::from(spec.cols) * if spec.gated { 2 } else { 1 };
+        self.streams.iter().enumerate().filter(used).map(|(_, stream)| of(&stream.spec)).sum()
+    }
 }
 
 /// Bytes of a matrix's planes.

@@ -110,6 +110,9 @@ pub enum Probe {
     Dispatch,
     /// Submits such a dispatch and waits for a few bytes of it, so many times. The CPU's results are where they are read: nothing again.
     RoundTrip,
+    /// So many multiply-adds of packed integers with activations of 8 bits, over data in the nearest cache, where that is how matrices are
+    /// multiplied. A GPU, whose loops are bound by what they read, does nothing here.
+    Multiply,
 }
 
 /// How long one dispatch took on the device.

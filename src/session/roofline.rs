@@ -17,6 +17,8 @@ pub struct Roofline {
     pub dispatch_us: f64,
     /// Microseconds from submitting a dispatch to having its result on the host; about 0 on the CPU.
     pub round_trip_us: f64,
+    /// 10^9 multiply-adds a second of the CPU's integer loop at its best; 0 where matrices are not multiplied by it.
+    pub multiply_gmac_s: f64,
 }
 
 impl Roofline {
@@ -34,7 +36,14 @@ pub(super) async fn measure(machine: &mut dyn Machine, clock: &dyn Fn() -> f64) 
     let read_ms = slope(machine, clock, Probe::Read, 128 << 20, 64 << 30).await?;
     let dispatch_ms = slope(machine, clock, Probe::Dispatch, 64, 1 << 16).await?;
     let round_trip_ms = slope(machine, clock, Probe::RoundTrip, 2, 1 << 12).await?;
-    Ok(Roofline { read_gb_s: 1e-6 / read_ms.max(1e-12), dispatch_us: dispatch_ms * 1e3, round_trip_us: round_trip_ms * 1e3 })
+    let multiply_ms = slope(machine, clock, Probe::Multiply, 1 << 28, 1 << 32).await?;
+    Ok(Roofline {
+        read_gb_s: 1e-6 / read_ms.max(1e-12),
+        dispatch_us: dispatch_ms * 1e3,
+        round_trip_us: round_trip_ms * 1e3,
+        // Nothing was done where even 2^32 take no time.
+        multiply_gmac_s: if multiply_ms > 1e-9 { 1e-6 / multiply_ms } else { 0.0 },
+    })
 }
 
 /// Milliseconds that one more unit of work takes. `least` units are always done, `most` more at most.

@@ -52,6 +52,7 @@ pub(super) struct Measurement {
     pub(super) gigabytes_per_second: f64,
     pub(super) dispatch_microseconds: f64,
     pub(super) round_trip_microseconds: f64,
+    pub(super) gigamultiplies_per_second: f64,
     pub(super) weight_bytes: f64,
     pub(super) dispatches: usize,
     pub(super) steps: u32,

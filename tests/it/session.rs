@@ -224,6 +224,8 @@ fn roofline_and_kernel_times(device: &Device) -> usize {
     assert!((0.05..1e5).contains(&roofline.read_gb_s), "{roofline:?}");
     let in_bounds = if on_cpu { 0.0..0.01 } else { 0.01..1e4 };
     assert!(in_bounds.contains(&roofline.dispatch_us) && in_bounds.contains(&roofline.round_trip_us), "{roofline:?}");
+    let multiplies = session.machine().device().variants == "cpu-int8";
+    assert!(if multiplies { (0.05..1e4).contains(&roofline.multiply_gmac_s) } else { roofline.multiply_gmac_s == 0.0 }, "{roofline:?}");
     let (read_ms, dispatch_ms) = roofline.bound_ms(1_000_000_000, 1000);
     assert!((read_ms * roofline.read_gb_s - 1e3).abs() < 1e-6 && (dispatch_ms - roofline.dispatch_us).abs() < 1e-9);
 
@@ -241,7 +243,7 @@ fn roofline_and_kernel_times(device: &Device) -> usize {
 
 #[test]
 fn roofline_and_kernel_times_on_cpu() {
-    ran("cpu", roofline_and_kernel_times(&CPU));
+    ran("cpu", roofline_and_kernel_times(&CPU) + roofline_and_kernel_times(&CPU_ROUNDING));
 }
 
 #[test]

@@ -38,6 +38,7 @@ export const LABELS = {
   bound_read_ms: "Bound: reading weights (ms)",
   bound_dispatch_ms: "Bound: dispatches (ms)",
   bound_fraction: "Share of the bound reached",
+  multiply_gmac_s: "The CPU's integer loop at best (10⁹ multiply-adds/s)",
 } as const;
 
 /** The name of a figure. */
@@ -45,7 +46,7 @@ export type Figure = keyof typeof LABELS;
 
 /** All figures of a run. */
 export function figuresOf({ timed, alone, measurement }: Run, promptTokens: number, count: number): Partial<Record<Figure, number>> {
-  const { gigabytesPerSecond, dispatchMicroseconds, weightBytes, dispatches, steps, submissions, readbacks } = measurement;
+  const { gigabytesPerSecond, dispatchMicroseconds, weightBytes, dispatches, steps, submissions, readbacks, gigamultipliesPerSecond } = measurement;
   const boundRead = weightBytes / gigabytesPerSecond / 1e6;
   const boundDispatch = (dispatches * dispatchMicroseconds) / 1e3;
   return {
@@ -64,6 +65,7 @@ export function figuresOf({ timed, alone, measurement }: Run, promptTokens: numb
     bound_read_ms: boundRead,
     bound_dispatch_ms: boundDispatch,
     bound_fraction: (boundRead + boundDispatch) / timed.stepMs,
+    ...(gigamultipliesPerSecond > 0 ? { multiply_gmac_s: gigamultipliesPerSecond } : {}),
   };
 }
 

@@ -154,6 +154,8 @@ export interface Measurement {
   dispatchMicroseconds: number;
   /** Microseconds from submitting a dispatch to having its result; about 0 on the CPU. */
   roundTripMicroseconds: number;
+  /** 10^9 multiply-adds a second of the CPU's integer loop at its best; 0 where matrices are not multiplied by it. */
+  gigamultipliesPerSecond: number;
   /** Bytes of the weights that each decoding step reads. */
   weightBytes: number;
   /** Dispatches of a decoding step (operations, on the CPU). */

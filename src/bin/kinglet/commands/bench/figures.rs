@@ -12,6 +12,8 @@ pub struct Model {
     /// Bytes of keys and values that a step reads, halfway through decoding.
     pub cache_bytes: u64,
     pub dispatches: usize,
+    /// Multiply-adds of the matrices, for a prompt token and for a token written.
+    pub multiply_adds: [u64; 2],
 }
 
 impl Model {
@@ -24,6 +26,7 @@ impl Model {
             // The prompt's part is one in memory, however many drafts read it.
             cache_bytes: position * (prompt + u64::from(options.count) * own),
             dispatches: session.dispatches_per_step(options.count),
+            multiply_adds: [false, true].map(|head| session.weights().multiply_adds(head)),
         }
     }
 }
@@ -86,6 +89,15 @@ impl Figures {
             format!("a dispatch costs {} us, submit and map {} us", g("dispatch_us", 3), g("round_trip_us", 1)),
             format!("bound of a step: {} ms for weights + {} ms for dispatches", g("bound_read_ms", 4), g("bound_dispatch_ms", 4)),
             format!("reached: {} of the bound", g("bound_fraction", 3)),
+            match self.spread("multiply_gmac_s") {
+                Some(_) => format!(
+                    "the integer loop alone: {} GMAC/s; prefill reaches {} of it, decoding {}",
+                    g("multiply_gmac_s", 1),
+                    g("prefill_multiply_fraction", 2),
+                    g("decode_multiply_fraction", 2)
+                ),
+                None => "no integer loop on this device".to_string(),
+            },
         ]
     }
 
@@ -120,6 +132,13 @@ fn of_run(run: &Run, options: &Bench, model: &Model) -> Vec<(&'static str, f64)>
         ("bound_ms", bound_read + bound_dispatch),
         ("bound_fraction", (bound_read + bound_dispatch) / timed.step_ms),
     ];
+    if roofline.multiply_gmac_s > 0.0 {
+        let prefill_tok_s = figures.iter().find(|(name, _)| *name == "prefill_tok_s").map_or(0.0, |(_, value)| *value);
+        figures.push(("multiply_gmac_s", roofline.multiply_gmac_s));
+        figures.push(("prefill_multiply_fraction", prefill_tok_s * model.multiply_adds[0] as f64 / 1e9 / roofline.multiply_gmac_s));
+        let decode = count * model.multiply_adds[1] as f64 / timed.step_ms / 1e6;
+        figures.push(("decode_multiply_fraction", decode / roofline.multiply_gmac_s));
+    }
     figures.extend(timed.cpu_step_ms.map(|ms| ("cpu_ms_per_token", ms / count)));
     figures.extend(alone_step_ms.map(|alone| ("alone_tok_s", 1e3 / alone)));
     figures.extend(alone_step_ms.map(|alone| ("together_ratio", count * alone / timed.step_ms)));
