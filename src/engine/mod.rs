@@ -284,7 +284,7 @@ impl Loader<'_> {
         let options = SessionOptions {
             count: self.options.count,
             context: self.options.context_for(&self.blueprint.config),
-            chunk: if machine.device().software { 32 } else { 64 },
+            chunk: if machine.device().software { 32 } else { 256 },
             clock: self.options.host.clock.clone(),
         };
         let session = Session::new(machine, self.blueprint.config.clone(), weights, options).await?;

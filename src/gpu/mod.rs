@@ -123,7 +123,7 @@ impl Gpu {
 
     async fn compile_plan(&mut self, plan: &Plan) -> Result<PlanId, MachineError> {
         self.allocator.settle().await?;
-        let num_rows = u64::from(plan.rows.next_multiple_of(ops::tile_rows(plan.rows)));
+        let num_rows = u64::from(plan.rows.next_multiple_of(shader::tile_rows(self.variant, plan.rows)));
         let rows = self.allocator.storage("rows", num_rows * size_of::<Row>() as u64 / 4)?;
         let mut buffers = Vec::with_capacity(plan.buffers.len());
         for buffer in &plan.buffers {

@@ -25,6 +25,7 @@ const FILES: &[(&str, &str)] = &[
     ("embed", include_str!("../../shaders/embed.wgsl")),
     ("norm", include_str!("../../shaders/norm.wgsl")),
     ("linear", include_str!("../../shaders/linear.wgsl")),
+    ("matmul", include_str!("../../shaders/matmul.wgsl")),
     ("rope", include_str!("../../shaders/rope.wgsl")),
     ("attention", include_str!("../../shaders/attention.wgsl")),
     ("attention_thread", include_str!("../../shaders/attention_thread.wgsl")),
@@ -37,6 +38,7 @@ const FILES: &[(&str, &str)] = &[
     ("key", include_str!("../../shaders/parts/key.wgsl")),
     ("norm_before", include_str!("../../shaders/parts/norm_before.wgsl")),
     ("norm_fused", include_str!("../../shaders/parts/norm_fused.wgsl")),
+    ("product", include_str!("../../shaders/parts/product.wgsl")),
     ("row", include_str!("../../shaders/parts/row.wgsl")),
     ("rows_1", include_str!("../../shaders/parts/rows_1.wgsl")),
     ("rows_2", include_str!("../../shaders/parts/rows_2.wgsl")),
@@ -99,8 +101,9 @@ impl Shader {
         for variant in variants {
             all.extend([attention(variant), select(variant), sample(variant)]);
             for layout in LAYOUTS {
-                for rows in [1, 2, 4, 8] {
-                    all.extend([true, false].map(|normed| linear(variant, layout, rows, normed)));
+                for rows in [1, 2, 4, 8, 16] {
+                    let tile = tile_rows(variant, rows);
+                    all.extend([true, false].map(|normed| linear(variant, layout, tile, normed)));
                 }
             }
         }
@@ -123,28 +126,52 @@ pub(super) fn norm() -> Shader {
     Shader { kernel: "norm", constants: vec![("WORKGROUP", ROWS_WORKGROUP)], parts: vec!["row"] }
 }
 
+/// Rows of a tile of `matmul`.
+pub(super) const MATMUL_ROWS: u32 = 32;
+/// Pairs of weight rows of a tile of `matmul`.
+const MATMUL_PAIRS: u32 = 32;
+
+/// Rows of x that a workgroup of a matrix kernel serves at once, in a plan of so many.
+pub(super) fn tile_rows(variant: Variant, rows: u32) -> u32 {
+    match variant {
+        // A tile of `matmul` costs as much half empty as full.
+        Variant::Lanes | Variant::LanesUnfused if rows >= MATMUL_ROWS / 2 => MATMUL_ROWS,
+        _ => rows.next_power_of_two().min(8),
+    }
+}
+
 /// Threads of a workgroup in `linear`, and how many of them share a pair.
-pub(super) fn linear_threads(variant: Variant) -> (u32, u32) {
+fn linear_threads(variant: Variant) -> (u32, u32) {
     match variant {
         Variant::Threads => (32, 1),
         Variant::Lanes | Variant::LanesUnfused => (64, 32),
     }
 }
 
-pub(super) fn linear(variant: Variant, layout: Layout, rows: u32, normed: bool) -> Shader {
+/// Pairs of weight rows that a workgroup of a matrix kernel serves.
+pub(super) fn tile_pairs(variant: Variant, tile_rows: u32) -> u32 {
     let (workgroup, lanes) = linear_threads(variant);
-    let rows_part = match rows {
+    if tile_rows == MATMUL_ROWS { MATMUL_PAIRS } else { workgroup / lanes }
+}
+
+/// The matrix kernel for tiles of so many rows.
+pub(super) fn linear(variant: Variant, layout: Layout, tile_rows: u32, normed: bool) -> Shader {
+    let norm = if normed && fuses_norm(variant) { "norm_fused" } else { "norm_before" };
+    if tile_rows == MATMUL_ROWS {
+        return Shader { kernel: "matmul", constants: vec![], parts: vec!["row", "product", weights(layout), norm] };
+    }
+    let (workgroup, lanes) = linear_threads(variant);
+    let rows_part = match tile_rows {
         1 => "rows_1",
         2 => "rows_2",
         4 => "rows_4",
         _ => "rows_8",
     };
-    let norm = if normed && fuses_norm(variant) { "norm_fused" } else { "norm_before" };
     let collect = if lanes == 1 { "collect_thread" } else { "collect_workgroup" };
     Shader {
         kernel: "linear",
-        constants: vec![("WORKGROUP", workgroup), ("LANES", lanes), ("ROWS", rows)],
-        parts: vec!["row", weights(layout), rows_part, norm, collect],
+        constants: vec![("WORKGROUP", workgroup), ("LANES", lanes), ("ROWS", tile_rows)],
+        parts: vec!["row", "product", weights(layout), rows_part, norm, collect],
     }
 }
 

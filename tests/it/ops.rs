@@ -92,6 +92,7 @@ fn linear_on_gpu_equals_cpu_in_every_layout() {
             Layout::I4 | Layout::I4M => [(129, 32), (7, 1056), (1031, 576)],
         };
         cases.extend(shapes.map(|(outputs, cols)| Case::plain(seed as u64, layout, 1, outputs, cols)));
+        cases.extend(shapes.map(|(outputs, cols)| Case { norm: true, ..Case::plain(seed as u64, layout, 40, outputs, cols) }));
     }
     compare(&cases);
 }
@@ -99,7 +100,7 @@ fn linear_on_gpu_equals_cpu_in_every_layout() {
 #[test]
 fn linear_on_gpu_equals_cpu_for_rows_norms_biases_pieces_and_gates() {
     let mut cases = Vec::new();
-    for rows in [1, 2, 3, 5, 8, 24] {
+    for rows in [1, 2, 3, 5, 8, 16, 24, 72] {
         let plain = || Case::plain(100 + u64::from(rows), I8, rows, 129, 96);
         cases.push(Case { then: Then::Add, ..plain() });
         cases.push(Case { norm: true, bias: true, ..plain() });
@@ -116,12 +117,18 @@ fn linear_on_gpu_gives_a_row_the_same_bits_in_every_company() {
         let Some(mut gpu) = open(Some(variant)) else { return };
         let outputs = 131;
         let case = |rows| Case { norm: true, bias: true, ..Case::plain(5, I8, rows, outputs, 160) };
-        let alone = case(1).run(&mut gpu);
-        for rows in [2, 4, 8, 16] {
-            let together = case(rows).run(&mut gpu);
-            assert_eq!(together[..outputs as usize], alone[..], "{rows} rows, {variant:?}");
+        // Decoding plans have 1 to 8 rows, prefill plans more: a token is computed by either the ones or the others.
+        for [alone, others @ ..] in [[1, 2, 4, 8], [16, 24, 32, 72]] {
+            let first = case(alone).run(&mut gpu)[..outputs as usize].to_vec();
+            for rows in others {
+                let together = case(rows).run(&mut gpu);
+                assert_eq!(together[..outputs as usize], first[..], "{rows} rows, {variant:?}");
+            }
         }
-        report(&gpu, 4);
+        // Embedded tokens repeat after 16 rows, and so do results, wherever in a tile they are computed.
+        let many = case(72).run(&mut gpu);
+        assert_eq!(many[16 * outputs as usize..], many[..56 * outputs as usize], "{variant:?}");
+        report(&gpu, 6);
     }
 }
 

@@ -91,11 +91,6 @@ impl Lowering<'_> {
     }
 }
 
-/// Rows of a tile: how many rows of x a thread of `linear` serves at once.
-pub(super) fn tile_rows(rows: u32) -> u32 {
-    rows.next_power_of_two().min(8)
-}
-
 /// log2 of how many groups of eight columns share a scale.
 fn group_shift(layout: Layout) -> u32 {
     match layout {
