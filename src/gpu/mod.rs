@@ -140,6 +140,7 @@ impl Gpu {
             buffers: &buffers,
             rows: &rows,
             normed: None,
+            spans: None,
             draws: None,
             steps: Vec::new(),
         };

@@ -28,6 +28,8 @@ const FILES: &[(&str, &str)] = &[
     ("matmul", include_str!("../../shaders/matmul.wgsl")),
     ("rope", include_str!("../../shaders/rope.wgsl")),
     ("attention", include_str!("../../shaders/attention.wgsl")),
+    ("attention_join", include_str!("../../shaders/attention_join.wgsl")),
+    ("attention_rows", include_str!("../../shaders/attention_rows.wgsl")),
     ("attention_thread", include_str!("../../shaders/attention_thread.wgsl")),
     ("select", include_str!("../../shaders/select.wgsl")),
     ("sample", include_str!("../../shaders/sample.wgsl")),
@@ -99,7 +101,7 @@ impl Shader {
         let mut all = vec![norm(), rope(), stream()];
         all.extend(LAYOUTS.map(embed));
         for variant in variants {
-            all.extend([attention(variant), select(variant), sample(variant)]);
+            all.extend([attention(variant), attention_rows(), attention_join(), select(variant), sample(variant)]);
             for layout in LAYOUTS {
                 for rows in [1, 2, 4, 8, 16] {
                     let tile = tile_rows(variant, rows);
@@ -184,14 +186,24 @@ pub(super) fn rope() -> Shader {
     Shader { kernel: "rope", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row"] }
 }
 
-/// A workgroup for each head, or a thread.
+/// A workgroup for each head of each row, or a thread.
 pub(super) fn attention(variant: Variant) -> Shader {
-    match variant {
-        Variant::Threads => Shader { kernel: "attention_thread", constants: vec![("WORKGROUP", ROWS_WORKGROUP)], parts: vec!["row"] },
-        Variant::Lanes | Variant::LanesUnfused => {
-            Shader { kernel: "attention", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row"] }
-        }
-    }
+    let (kernel, workgroup) = match variant {
+        Variant::Threads => ("attention_thread", ROWS_WORKGROUP),
+        Variant::Lanes | Variant::LanesUnfused => ("attention", 256),
+    };
+    Shader { kernel, constants: vec![("WORKGROUP", workgroup)], parts: vec!["row"] }
+}
+
+/// Rows and elements of a head of a tile of `attention_rows`.
+pub(super) const ATTENTION_TILE: (u32, u32) = (16, 64);
+
+pub(super) fn attention_rows() -> Shader {
+    Shader { kernel: "attention_rows", constants: vec![], parts: vec!["row"] }
+}
+
+pub(super) fn attention_join() -> Shader {
+    Shader { kernel: "attention_join", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row"] }
 }
 
 pub(super) fn stream() -> Shader {

@@ -190,6 +190,66 @@ fn rope_and_attention_on_gpu_equal_cpu_with_a_shared_prefix() {
     }
 }
 
+/// Prefills `len` positions of slot 0 in chunks of `rows`, of which every fifth row is a token of slot 1 or 2 on slot 0's first chunk,
+/// then decodes one position of slots 0 and 1 in a plan of 3 rows.
+fn attend_in_chunks(machine: &mut dyn Machine, heads: Heads, rows: u32, len: u32, max_seq: u32) -> Vec<f32> {
+    let random = &mut Random(u64::from(heads.head_dim + len));
+    let Heads { num_attention_heads, num_key_value_heads, head_dim, .. } = heads;
+    let (q_width, width) = (num_attention_heads * head_dim, (num_attention_heads + 2 * num_key_value_heads) * head_dim);
+    let rope = random.floats((max_seq * head_dim) as usize);
+    let memory = MemorySpec { num_layers: 1, slots: 3, max_seq, num_key_value_heads, head_dim, rope, vocab_size: 32 };
+    let table = add_matrix(machine, random, width, false, &[(Layout::F32, 0..32)]);
+    machine.set_memory(&memory).unwrap();
+    let (qkv, q, out) = (BufferId(0), BufferId(1), BufferId(2));
+    let mut plan = |rows| {
+        let buffers = [("qkv", width), ("q", q_width), ("out", q_width)].map(|(name, width)| Buffer { name, width }).to_vec();
+        let ops = vec![Op::Embed { table, x: qkv }, Op::Rope { qkv, q, layer: 0, heads }, Op::Attention { q, out, layer: 0, heads }];
+        block_on(machine.compile(&Plan { name: "attend", rows, buffers, ops })).unwrap()
+    };
+    let (prefill, decode) = (plan(rows), plan(3));
+    let mut outs = Vec::new();
+    let mut others = [rows, rows];
+    for first in (0..len).step_by(rows as usize) {
+        let mut position = first;
+        let mut next = |r: u32| {
+            if first > 0 && r % 5 == 3 {
+                let slot = 1 + r % 2;
+                let own = &mut others[slot as usize - 1];
+                *own += 1;
+                return Row { prefix_len: rows, ..row((3 * *own + slot) % 32, slot, *own - 1) };
+            }
+            position += 1;
+            let token = (11 * position + position / 32) % 32;
+            Row { active: u32::from(position <= len && r % 11 != 7), ..row(token, 0, position - 1) }
+        };
+        machine.write_rows(prefill, 0, &(0..rows).map(&mut next).collect::<Vec<_>>());
+        block_on(machine.run(prefill)).unwrap();
+        outs.extend(block_on(machine.read(prefill, out)).unwrap());
+    }
+    let shared = Row { prefix_len: len - 1, ..row(9, 1, len - 1) };
+    machine.write_rows(decode, 0, &[row(5, 0, len - 1), shared, Row { active: 0, ..row(1, 2, len - 1) }]);
+    block_on(machine.run(decode)).unwrap();
+    outs.extend(block_on(machine.read(decode, out)).unwrap());
+    outs
+}
+
+#[test]
+fn attention_of_many_rows_and_of_long_contexts_on_gpu_equals_cpu() {
+    for variant in [Variant::Threads, Variant::Lanes] {
+        let Some(mut gpu) = open(Some(variant)) else { return };
+        // Contexts of more than 1024 positions are spread over workgroups when few rows decode.
+        let shapes = [(1, 1, 2, 16, 40, 64), (6, 2, 64, 64, 300, 400), (2, 1, 130, 24, 90, 90), (1, 1, 256, 16, 50, 1025)];
+        let long = [(3, 1, 6, 64, 1100, 1600), (2, 2, 66, 128, 513, 1030), (1, 1, 20, 64, 512, 2000)];
+        for (num_attention_heads, num_key_value_heads, head_dim, rows, len, max_seq) in shapes.into_iter().chain(long) {
+            let heads = Heads { num_attention_heads, num_key_value_heads, head_dim, pairing: Pairing::Halves };
+            let want = attend_in_chunks(&mut Cpu::new(None), heads, rows, len, max_seq);
+            let got = attend_in_chunks(&mut gpu, heads, rows, len, max_seq);
+            assert_close(&format!("{heads:?}, {len} of {max_seq} positions, {variant:?}"), &got, &want, ATTENTION_TOLERANCE);
+        }
+        report(&gpu, shapes.len() + long.len());
+    }
+}
+
 /// The operations that make token t's logits `logits[t % logits.len()]`, in buffer 1: by a table of them, or, for large vocabularies, by
 /// a matrix times one-hot embeddings, which is exact too.
 fn logits_of_tokens(machine: &mut dyn Machine, logits: &[Vec<f32>]) -> Vec<Op> {

@@ -166,11 +166,17 @@ fn a_rewind_in_flight_gives_what_stepwise_decoding_gives() {
 
 #[test]
 fn dispatches_and_pipelines_stay_in_budget() {
-    // Per layer and beside the layers; pipelines for decoding 1 and 4 rows and prefill together.
-    for (variant, per_layer, beside, num_pipelines) in [(Variant::Threads, 8, 6, 9), (Variant::Lanes, 6, 4, 11)] {
+    // Positions, per layer and beside the layers, pipelines for decoding 1, 4 and 8 rows and prefill together.
+    let budgets = [
+        (Variant::Threads, 64, 8, 6, 9),
+        (Variant::Threads, 2048, 8, 6, 9),
+        (Variant::Lanes, 1024, 6, 4, 14),
+        (Variant::Lanes, 2048, 8, 6, 15),
+    ];
+    for (variant, max_seq, per_layer, beside, num_pipelines) in budgets {
         let mut gpu = Gpu::noop(GpuOptions { variant: Some(variant), ..GpuOptions::default() });
-        let decoder = Decoder::new(&mut gpu, 64);
-        for rows in [1, 4] {
+        let decoder = Decoder::new(&mut gpu, max_seq);
+        for rows in [1, 4, 8] {
             let decode = block_on(gpu.compile(&decoder.plan(rows, DECODE))).unwrap();
             let kernels = gpu.kernels(decode);
             assert!(gpu.num_dispatches(decode) <= (LAYERS * per_layer + beside) as usize, "{variant:?}: {kernels:?}");

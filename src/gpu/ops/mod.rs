@@ -38,6 +38,8 @@ pub(super) struct Lowering<'a> {
     pub(super) rows: &'a wgpu::Buffer,
     /// Normed x, where norms are dispatches of their own.
     pub(super) normed: Option<wgpu::Buffer>,
+    /// What attention leaves for each span of positions, where a context has several.
+    pub(super) spans: Option<wgpu::Buffer>,
     pub(super) draws: Option<Draws>,
     pub(super) steps: Vec<Step>,
 }
