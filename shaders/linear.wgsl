@@ -8,12 +8,10 @@
 //   @6 rows   [rows] Row       read        part product
 //   @7 gain   [k] f32          read        part norm_fused
 // parts: row, product, weights, rows, norm, collect
-// grid: [ceil(pairs / PAIRS) spread over x and z, ceil(rows / ROWS), 1]     twin: cpu linear
+// grid: [ceil(pairs * lanes / WORKGROUP) spread over x and z, ceil(rows / ROWS), 1]     twin: cpu linear
 //
-// LANES threads share a pair of weight rows (two outputs, or gate and up of one) for ROWS rows of x; each sum runs over k in an order
-// that depends on nothing but LANES, so a row's result is the same in every company.
-const PAIRS = WORKGROUP / LANES;
-
+// lanes() threads share a pair of weight rows (two outputs, or gate and up of one) for ROWS rows of x; each sum runs over k in an order
+// that depends on nothing but lanes(), so a row's result is the same in every company, and with every part `collect`.
 /// a, b: the two finished sums of a pair for one row.
 fn emit(row: u32, pair: u32, a: f32, b: f32) {
     if (rows[row].running == 0u || pair >= dims.pairs) {
@@ -41,8 +39,8 @@ fn main(
     if (running == 0u) {
         return;
     }
-    let base = (group.z * groups.x + group.x) * PAIRS;
-    let pair = base + thread / LANES;
+    let base = (group.z * groups.x + group.x) * (WORKGROUP / lanes());
+    let pair = base + thread / lanes();
     // Threads past the end compute the last pair again, so that all of them reach the barrier.
     let held = min(pair, dims.pairs - 1u);
     let gated = dims.then == GATE;

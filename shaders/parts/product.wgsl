@@ -10,6 +10,7 @@ struct Dims {
     pairs: u32,       // pairs of weight rows: two outputs, or gate and up of one
     k: f32,           // columns
     eps: f32,
+    lanes: u32,       // threads that share a pair, in linear
 }
 const ADD = 1u;
 const GATE = 2u;

@@ -10,6 +10,7 @@ mod replay;
 mod shader;
 mod stream;
 mod tensor;
+mod tune;
 
 pub use device::{GpuOptions, Variant};
 pub use readback::Pause;
@@ -26,6 +27,7 @@ use readback::{Arriving, Waiter};
 use replay::Program;
 use shader::Pipelines;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use tensor::{Allocator, Memory, Weight};
 
 /// An opened WebGPU device.
@@ -42,6 +44,8 @@ pub struct Gpu {
     programs: Vec<Program>,
     flights: VecDeque<Flight>,
     num_tickets: u64,
+    /// Until the kernels are chosen by it.
+    clock: Option<Rc<dyn Fn() -> f64>>,
 }
 
 /// A submission whose draws have not been asked for yet.
@@ -70,6 +74,7 @@ impl Gpu {
 
     fn new(opened: Opened, options: GpuOptions) -> Gpu {
         let Opened { device, queue, info, variant, faults } = opened;
+        let may_choose = options.variant.is_none() && !info.software;
         Gpu {
             info,
             variant,
@@ -83,6 +88,7 @@ impl Gpu {
             programs: Vec::new(),
             flights: VecDeque::new(),
             num_tickets: 0,
+            clock: options.clock.filter(|_| may_choose),
         }
     }
 
@@ -232,7 +238,12 @@ impl Machine for Gpu {
     }
 
     fn compile<'a>(&'a mut self, plan: &'a Plan) -> LocalFuture<'a, Result<PlanId, MachineError>> {
-        Box::pin(self.compile_plan(plan))
+        Box::pin(async move {
+            if let Some(clock) = self.clock.take() {
+                self.tune(clock.as_ref()).await?;
+            }
+            self.compile_plan(plan).await
+        })
     }
 
     fn num_dispatches(&self, plan: PlanId) -> usize {

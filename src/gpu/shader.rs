@@ -35,6 +35,7 @@ const FILES: &[(&str, &str)] = &[
     ("sample", include_str!("../../shaders/sample.wgsl")),
     ("stream", include_str!("../../shaders/stream.wgsl")),
     ("choice", include_str!("../../shaders/parts/choice.wgsl")),
+    ("collect_subgroups", include_str!("../../shaders/parts/collect_subgroups.wgsl")),
     ("collect_thread", include_str!("../../shaders/parts/collect_thread.wgsl")),
     ("collect_workgroup", include_str!("../../shaders/parts/collect_workgroup.wgsl")),
     ("key", include_str!("../../shaders/parts/key.wgsl")),
@@ -97,7 +98,8 @@ impl Shader {
 
     /// Every shader that any plan can ask for.
     pub fn all() -> Vec<Shader> {
-        let variants = [Variant::Threads, Variant::Lanes, Variant::LanesUnfused];
+        let variants =
+            [Variant::Threads, Variant::Lanes, Variant::LanesWide, Variant::Subgroups, Variant::SubgroupsWide, Variant::LanesUnfused];
         let mut all = vec![norm(), rope(), stream()];
         all.extend(LAYOUTS.map(embed));
         for variant in variants {
@@ -137,23 +139,32 @@ const MATMUL_PAIRS: u32 = 32;
 pub(super) fn tile_rows(variant: Variant, rows: u32) -> u32 {
     match variant {
         // A tile of `matmul` costs as much half empty as full.
-        Variant::Lanes | Variant::LanesUnfused if rows >= MATMUL_ROWS / 2 => MATMUL_ROWS,
+        Variant::Threads => rows.next_power_of_two().min(8),
+        _ if rows >= MATMUL_ROWS / 2 => MATMUL_ROWS,
         _ => rows.next_power_of_two().min(8),
     }
 }
 
-/// Threads of a workgroup in `linear`, and how many of them share a pair.
-fn linear_threads(variant: Variant) -> (u32, u32) {
+/// Threads of a workgroup in `linear`.
+fn linear_workgroup(variant: Variant) -> u32 {
     match variant {
-        Variant::Threads => (32, 1),
-        Variant::Lanes | Variant::LanesUnfused => (64, 32),
+        Variant::Threads => 32,
+        Variant::Lanes | Variant::Subgroups | Variant::LanesUnfused => 64,
+        Variant::LanesWide | Variant::SubgroupsWide => 128,
+    }
+}
+
+/// Threads that share a pair in `linear`: fewer where rows are short, so that each reads several weights before they add up.
+pub(super) fn lanes(variant: Variant, k8: u32) -> u32 {
+    match variant {
+        Variant::Threads => 1,
+        _ => (k8 / 4).checked_ilog2().map_or(8, |log| 1 << log).clamp(8, 32),
     }
 }
 
 /// Pairs of weight rows that a workgroup of a matrix kernel serves.
-pub(super) fn tile_pairs(variant: Variant, tile_rows: u32) -> u32 {
-    let (workgroup, lanes) = linear_threads(variant);
-    if tile_rows == MATMUL_ROWS { MATMUL_PAIRS } else { workgroup / lanes }
+pub(super) fn tile_pairs(variant: Variant, tile_rows: u32, lanes: u32) -> u32 {
+    if tile_rows == MATMUL_ROWS { MATMUL_PAIRS } else { linear_workgroup(variant) / lanes }
 }
 
 /// The matrix kernel for tiles of so many rows.
@@ -162,24 +173,27 @@ pub(super) fn linear(variant: Variant, layout: Layout, tile_rows: u32, normed: b
     if tile_rows == MATMUL_ROWS {
         return Shader { kernel: "matmul", constants: vec![], parts: vec!["row", "product", weights(layout), norm] };
     }
-    let (workgroup, lanes) = linear_threads(variant);
     let rows_part = match tile_rows {
         1 => "rows_1",
         2 => "rows_2",
         4 => "rows_4",
         _ => "rows_8",
     };
-    let collect = if lanes == 1 { "collect_thread" } else { "collect_workgroup" };
+    let collect = match variant {
+        Variant::Threads => "collect_thread",
+        _ if variant.uses_subgroups() => "collect_subgroups",
+        _ => "collect_workgroup",
+    };
     Shader {
         kernel: "linear",
-        constants: vec![("WORKGROUP", workgroup), ("LANES", lanes), ("ROWS", tile_rows)],
+        constants: vec![("WORKGROUP", linear_workgroup(variant)), ("ROWS", tile_rows)],
         parts: vec!["row", "product", weights(layout), rows_part, norm, collect],
     }
 }
 
 /// Whether a norm is part of its linear operation's dispatch.
 pub(super) fn fuses_norm(variant: Variant) -> bool {
-    variant == Variant::Lanes
+    !matches!(variant, Variant::Threads | Variant::LanesUnfused)
 }
 
 pub(super) fn rope() -> Shader {
@@ -190,7 +204,7 @@ pub(super) fn rope() -> Shader {
 pub(super) fn attention(variant: Variant) -> Shader {
     let (kernel, workgroup) = match variant {
         Variant::Threads => ("attention_thread", ROWS_WORKGROUP),
-        Variant::Lanes | Variant::LanesUnfused => ("attention", 256),
+        _ => ("attention", 256),
     };
     Shader { kernel, constants: vec![("WORKGROUP", workgroup)], parts: vec!["row"] }
 }

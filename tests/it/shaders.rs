@@ -1,7 +1,7 @@
 //! Every kernel with every legal set of parts: valid WGSL for naga, and bindings as its header says. No device needed.
 
 use kinglet::gpu::Shader;
-use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, StorageAccess};
 use std::collections::BTreeMap;
 
@@ -15,7 +15,10 @@ fn every_shader_is_valid() {
     let shaders = Shader::all();
     for shader in &shaders {
         let module = parse(shader);
-        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+        let subgroups = shader.parts.contains(&"collect_subgroups");
+        let capabilities = if subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
+        let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+        validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::all());
         if let Err(error) = validator.validate(&module) {
             panic!("{}: {}", shader.name(), error.emit_to_string(&shader.text()));
         }

@@ -23,6 +23,7 @@ impl Lowering<'_> {
         let weights = self.weights;
         let weight = &weights[op.weight.0];
         let tile = tile_rows(self.variant, self.plan.rows);
+        let lanes = shader::lanes(self.variant, stride(weight.spec.cols) / 8);
         let gated = matches!(op.then, Then::Gate(_));
         let fused = op.norm.filter(|_| shader::fuses_norm(self.variant));
         let (y, rows) = (self.buffer(op.y).clone(), self.rows.clone());
@@ -42,11 +43,12 @@ impl Lowering<'_> {
                 pairs,
                 (weight.spec.cols as f32).to_bits(),
                 fused.map_or(0, |norm| norm.eps.to_bits()),
+                lanes,
             ];
             let mut bindings = planes(buffers);
             bindings.extend([(1, &op.x), (4, bias.as_ref().unwrap_or(&op.x)), (5, &y), (6, &rows)]);
             bindings.extend(gain.as_ref().map(|gain| (7, gain)));
-            let groups = pairs.div_ceil(shader::tile_pairs(self.variant, tile));
+            let groups = pairs.div_ceil(shader::tile_pairs(self.variant, tile, lanes));
             let across = groups.min(MAX_GROUPS);
             let grid = [across, self.plan.rows.div_ceil(tile), groups.div_ceil(across)];
             self.push(shader::linear(self.variant, piece.layout, tile, op.norm.is_some()), &dims, bindings, grid);
