@@ -11,9 +11,10 @@ use crate::quant::stride;
 const CANDIDATES: [Variant; 4] = [Variant::Lanes, Variant::LanesWide, Variant::Subgroups, Variant::SubgroupsWide];
 /// What timings of one kernel differ by anyway.
 const MARGIN: f64 = 0.95;
-/// Replays timed together, and how often that is done; the shortest time counts.
-const REPLAYS: u32 = 16;
-const ROUNDS: usize = 4;
+/// Bytes of weights read by the replays that are timed together, so that they outlast the wait for them, and how often that is done; the
+/// shortest time counts.
+const BYTES: u64 = 128 << 20;
+const ROUNDS: usize = 3;
 
 const X: BufferId = BufferId(0);
 const Y: BufferId = BufferId(1);
@@ -25,9 +26,10 @@ impl Gpu {
     /// # Errors
     /// If the device fails.
     pub async fn tune(&mut self, clock: &dyn Fn() -> f64) -> Result<Vec<(Variant, Option<f64>)>, MachineError> {
-        let Some(plan) = plan(self) else { return Ok(Vec::new()) };
+        let Some((plan, bytes)) = plan(self) else { return Ok(Vec::new()) };
+        let replays = (BYTES / bytes).clamp(4, 64) as u32;
         let (held, num_programs) = (self.allocator.bytes, self.programs.len());
-        let times = time_all(self, &plan, clock).await;
+        let times = time_all(self, &plan, replays, clock).await;
         self.programs.truncate(num_programs);
         self.allocator.bytes = held;
         let times = times?;
@@ -40,8 +42,8 @@ impl Gpu {
     }
 }
 
-/// The largest matrix times one row, normed as in the models' plans where there is a gain for it.
-fn plan(gpu: &Gpu) -> Option<Plan> {
+/// The largest matrix times one row, normed as in the models' plans where there is a gain for it; and the matrix's bytes.
+fn plan(gpu: &Gpu) -> Option<(Plan, u64)> {
     let size = |index: &usize| gpu.weights[*index].pieces.iter().map(|piece| piece.codes.size()).sum::<u64>();
     let largest = (0..gpu.weights.len()).max_by_key(size)?;
     let spec = &gpu.weights[largest].spec;
@@ -50,10 +52,10 @@ fn plan(gpu: &Gpu) -> Option<Plan> {
     let then = if spec.gated { Then::Gate(Activation::Silu) } else { Then::Store };
     let buffers = vec![Buffer { name: "x", width: spec.cols }, Buffer { name: "y", width: spec.rows }];
     let linear = Op::Linear { weight: WeightId(largest), x: X, norm, bias: None, y: Y, then };
-    Some(Plan { name: "tuning", rows: 1, buffers, ops: vec![linear] })
+    Some((Plan { name: "tuning", rows: 1, buffers, ops: vec![linear] }, size(&largest).max(1)))
 }
 
-async fn time_all(gpu: &mut Gpu, plan: &Plan, clock: &dyn Fn() -> f64) -> Result<Vec<(Variant, Option<f64>)>, MachineError> {
+async fn time_all(gpu: &mut Gpu, plan: &Plan, replays: u32, clock: &dyn Fn() -> f64) -> Result<Vec<(Variant, Option<f64>)>, MachineError> {
     let mut correct: Vec<(Variant, Option<PlanId>)> = Vec::new();
     let mut plain = Vec::new();
     for variant in CANDIDATES {
@@ -72,7 +74,7 @@ async fn time_all(gpu: &mut Gpu, plan: &Plan, clock: &dyn Fn() -> f64) -> Result
         for ((_, id), (_, best)) in correct.iter().zip(&mut times) {
             let (Some(id), Some(best)) = (id, best) else { continue };
             let start = clock();
-            gpu.replay(*id, REPLAYS, None);
+            gpu.replay(*id, replays, None);
             gpu.waiter.drain().await?;
             *best = best.min(clock() - start);
         }

@@ -4,6 +4,7 @@ use kinglet::gpu::Shader;
 use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, StorageAccess};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 fn parse(shader: &Shader) -> naga::Module {
     let text = shader.text();
@@ -24,6 +25,20 @@ fn every_shader_is_valid() {
         }
     }
     assert!(shaders.len() > 60, "only {} shaders", shaders.len());
+    write_down(&shaders);
+}
+
+/// Browsers have other compilers, which refuse some of what naga takes: `tests/browser/shaders.test.mjs` asks one of them.
+fn write_down(shaders: &[Shader]) {
+    let entry = |shader: &Shader| {
+        // naga has subgroups without being told to, and does not know the directive.
+        let enable = if shader.parts.contains(&"collect_subgroups") { "enable subgroups;\n" } else { "" };
+        serde_json::json!({ "name": shader.name(), "text": format!("{enable}{}", shader.text()) })
+    };
+    let entries: Vec<serde_json::Value> = shaders.iter().map(entry).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/output");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("shaders.json"), serde_json::to_string(&entries).unwrap()).unwrap();
 }
 
 #[test]
