@@ -1,4 +1,8 @@
-// collect, LANES == 1: a thread's sums are whole.
+// collect, one thread a pair: its sums are whole.
+fn lanes() -> u32 {
+    return 1u;
+}
+
 fn keep(row: u32, r: u32, pair: u32, a: f32, b: f32, squares: f32, thread: u32) {
     let f = factor(squares);
     emit(row + r, pair, a * f, b * f);

@@ -9,7 +9,7 @@ fn tile(row: u32, pair: u32, a: u32, b: u32, thread: u32) {
     var a1 = 0.0;
     var b1 = 0.0;
     var s1 = 0.0;
-    for (var k8 = thread % LANES; k8 < dims.k8; k8 += LANES) {
+    for (var k8 = thread % lanes(); k8 < dims.k8; k8 += lanes()) {
         let wa = weights8(a, k8);
         let wb = weights8(b, k8);
         let i = 2u * k8;

@@ -24,7 +24,9 @@ impl DeviceReport {
 
 /// Opens a GPU that the choice allows, and says why it is taken.
 pub(super) async fn gpu(choice: DeviceChoice, host: &Host) -> Result<(Gpu, String), MachineError> {
-    let gpu = Gpu::open(GpuOptions { adapter: host.adapter.clone(), pause: host.gpu_pause.clone(), ..GpuOptions::default() }).await?;
+    let options =
+        GpuOptions { adapter: host.adapter.clone(), pause: host.gpu_pause.clone(), clock: host.clock.clone(), ..GpuOptions::default() };
+    let gpu = Gpu::open(options).await?;
     let info = gpu.device();
     if choice == DeviceChoice::Auto && info.software {
         let reason = format!("{} computes in software, where the processor alone is faster", info.adapter);

@@ -5,6 +5,7 @@
 
 use super::readback::Pause;
 use crate::plan::{DeviceInfo, MachineError};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How to choose a device and its kernels.
@@ -20,26 +21,42 @@ pub struct GpuOptions {
     ///
     /// Firefox completes GPU work on a 100 ms timer (bug 1870699); with a `setTimeout(0)` here a result takes 5 to 8 ms.
     pub pause: Option<Pause>,
+    /// Milliseconds from any fixed point. With it, and no `variant`, a real GPU's kernels are chosen by timing them ([`super::Gpu::tune`]).
+    pub clock: Option<Rc<dyn Fn() -> f64>>,
 }
 
-/// A set of kernels.
+/// A set of kernels. All but `Threads` add in the same order: which of them runs, no draft tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
     /// A thread for each pair of outputs, norms as dispatches of their own: no barriers, for adapters that compute on the CPU.
     Threads,
-    /// 32 threads share a pair of outputs and read consecutive weights, norms are fused: for real GPUs.
+    /// 8 to 32 of a workgroup's 64 threads share a pair of outputs and read consecutive weights, norms are fused: for real GPUs.
     Lanes,
+    /// `Lanes` in workgroups of 128.
+    LanesWide,
+    /// `Lanes` whose threads add up by subgroup operations.
+    Subgroups,
+    /// `Subgroups` in workgroups of 128.
+    SubgroupsWide,
     /// `Lanes` with norms as dispatches of their own: the oracle of the fused ones.
     LanesUnfused,
 }
 
 impl Variant {
-    fn id(self) -> &'static str {
+    pub(super) fn id(self) -> &'static str {
         match self {
-            Variant::Threads => "wgsl-lanes1",
-            Variant::Lanes => "wgsl-lanes32",
-            Variant::LanesUnfused => "wgsl-lanes32-unfused",
+            Variant::Threads => "wgsl-threads",
+            Variant::Lanes => "wgsl-lanes",
+            Variant::LanesWide => "wgsl-lanes-128",
+            Variant::Subgroups => "wgsl-subgroups",
+            Variant::SubgroupsWide => "wgsl-subgroups-128",
+            Variant::LanesUnfused => "wgsl-lanes-unfused",
         }
+    }
+
+    /// Whether an adapter must have subgroups for it.
+    pub(super) fn uses_subgroups(self) -> bool {
+        matches!(self, Variant::Subgroups | Variant::SubgroupsWide)
     }
 }
 
@@ -69,13 +86,12 @@ pub(super) async fn open(options: &GpuOptions) -> Result<Opened, MachineError> {
     let adapter = choose(options).await.map_err(no_device)?;
     let info = adapter.get_info();
     // Timestamps are for `bench --profile` alone; browsers round them to 100 us, so there they are not asked for.
-    let wished = if cfg!(target_arch = "wasm32") { wgpu::Features::empty() } else { wgpu::Features::TIMESTAMP_QUERY };
-    let description = wgpu::DeviceDescriptor {
-        label: Some("kinglet"),
-        required_features: adapter.features() & wished,
-        required_limits: wgpu::Limits::defaults(),
-        ..Default::default()
-    };
+    let timestamps = if cfg!(target_arch = "wasm32") { wgpu::Features::empty() } else { wgpu::Features::TIMESTAMP_QUERY };
+    let features = adapter.features() & (wgpu::Features::SUBGROUP | timestamps);
+    if options.variant.is_some_and(Variant::uses_subgroups) && !features.contains(wgpu::Features::SUBGROUP) {
+        return Err(no_device(format!("{} has no subgroups", info.name)));
+    }
+    let description = wgpu::DeviceDescriptor { required_features: features, ..description() };
     let opened = adapter.request_device(&description).await;
     let (device, queue) = opened.map_err(|error| no_device(format!("{} cannot be opened: {error}", info.name)))?;
     Ok(Opened::new(device, queue, info, options.variant))
@@ -84,10 +100,13 @@ pub(super) async fn open(options: &GpuOptions) -> Result<Opened, MachineError> {
 /// A device that validates and does nothing.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) fn open_noop(options: &GpuOptions) -> Opened {
-    let description = wgpu::DeviceDescriptor { label: Some("kinglet"), required_limits: wgpu::Limits::defaults(), ..Default::default() };
-    let (device, queue) = wgpu::Device::noop(&description);
+    let (device, queue) = wgpu::Device::noop(&description());
     let info = device.adapter_info();
     Opened::new(device, queue, info, options.variant)
+}
+
+fn description() -> wgpu::DeviceDescriptor<'static> {
+    wgpu::DeviceDescriptor { label: Some("kinglet"), required_limits: wgpu::Limits::defaults(), ..Default::default() }
 }
 
 #[cfg(target_arch = "wasm32")]

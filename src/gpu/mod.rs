@@ -11,6 +11,7 @@ mod replay;
 mod shader;
 mod tensor;
 mod timing;
+mod tune;
 
 pub use device::{GpuOptions, Variant};
 pub use readback::Pause;
@@ -27,6 +28,7 @@ use readback::{Arriving, Waiter};
 use replay::Program;
 use shader::Pipelines;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use tensor::{Allocator, Memory, Weight};
 
 /// An opened WebGPU device.
@@ -43,6 +45,8 @@ pub struct Gpu {
     programs: Vec<Program>,
     flights: VecDeque<Flight>,
     num_tickets: u64,
+    /// Until the kernels are chosen by it.
+    clock: Option<Rc<dyn Fn() -> f64>>,
 }
 
 /// A submission whose draws have not been asked for yet.
@@ -71,6 +75,7 @@ impl Gpu {
 
     fn new(opened: Opened, options: GpuOptions) -> Gpu {
         let Opened { device, queue, info, variant, faults } = opened;
+        let may_choose = options.variant.is_none() && !info.software;
         Gpu {
             info,
             variant,
@@ -84,6 +89,7 @@ impl Gpu {
             programs: Vec::new(),
             flights: VecDeque::new(),
             num_tickets: 0,
+            clock: options.clock.filter(|_| may_choose),
         }
     }
 
@@ -124,7 +130,7 @@ impl Gpu {
 
     async fn compile_plan(&mut self, plan: &Plan) -> Result<PlanId, MachineError> {
         self.allocator.settle().await?;
-        let num_rows = u64::from(plan.rows.next_multiple_of(ops::tile_rows(plan.rows)));
+        let num_rows = u64::from(plan.rows.next_multiple_of(shader::tile_rows(self.variant, plan.rows)));
         let rows = self.allocator.storage("rows", num_rows * size_of::<Row>() as u64 / 4)?;
         let mut buffers = Vec::with_capacity(plan.buffers.len());
         for buffer in &plan.buffers {
@@ -141,6 +147,7 @@ impl Gpu {
             buffers: &buffers,
             rows: &rows,
             normed: None,
+            spans: None,
             draws: None,
             steps: Vec::new(),
         };
@@ -236,7 +243,12 @@ impl Machine for Gpu {
     }
 
     fn compile<'a>(&'a mut self, plan: &'a Plan) -> LocalFuture<'a, Result<PlanId, MachineError>> {
-        Box::pin(self.compile_plan(plan))
+        Box::pin(async move {
+            if let Some(clock) = self.clock.take() {
+                self.tune(clock.as_ref()).await?;
+            }
+            self.compile_plan(plan).await
+        })
     }
 
     fn num_dispatches(&self, plan: PlanId) -> usize {

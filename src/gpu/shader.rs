@@ -25,18 +25,23 @@ const FILES: &[(&str, &str)] = &[
     ("embed", include_str!("../../shaders/embed.wgsl")),
     ("norm", include_str!("../../shaders/norm.wgsl")),
     ("linear", include_str!("../../shaders/linear.wgsl")),
+    ("matmul", include_str!("../../shaders/matmul.wgsl")),
     ("rope", include_str!("../../shaders/rope.wgsl")),
     ("attention", include_str!("../../shaders/attention.wgsl")),
+    ("attention_join", include_str!("../../shaders/attention_join.wgsl")),
+    ("attention_rows", include_str!("../../shaders/attention_rows.wgsl")),
     ("attention_thread", include_str!("../../shaders/attention_thread.wgsl")),
     ("select", include_str!("../../shaders/select.wgsl")),
     ("sample", include_str!("../../shaders/sample.wgsl")),
     ("stream", include_str!("../../shaders/stream.wgsl")),
     ("choice", include_str!("../../shaders/parts/choice.wgsl")),
+    ("collect_subgroups", include_str!("../../shaders/parts/collect_subgroups.wgsl")),
     ("collect_thread", include_str!("../../shaders/parts/collect_thread.wgsl")),
     ("collect_workgroup", include_str!("../../shaders/parts/collect_workgroup.wgsl")),
     ("key", include_str!("../../shaders/parts/key.wgsl")),
     ("norm_before", include_str!("../../shaders/parts/norm_before.wgsl")),
     ("norm_fused", include_str!("../../shaders/parts/norm_fused.wgsl")),
+    ("product", include_str!("../../shaders/parts/product.wgsl")),
     ("row", include_str!("../../shaders/parts/row.wgsl")),
     ("rows_1", include_str!("../../shaders/parts/rows_1.wgsl")),
     ("rows_2", include_str!("../../shaders/parts/rows_2.wgsl")),
@@ -93,14 +98,16 @@ impl Shader {
 
     /// Every shader that any plan can ask for.
     pub fn all() -> Vec<Shader> {
-        let variants = [Variant::Threads, Variant::Lanes, Variant::LanesUnfused];
+        let variants =
+            [Variant::Threads, Variant::Lanes, Variant::LanesWide, Variant::Subgroups, Variant::SubgroupsWide, Variant::LanesUnfused];
         let mut all = vec![norm(), rope(), stream()];
         all.extend(LAYOUTS.map(embed));
         for variant in variants {
-            all.extend([attention(variant), select(variant), sample(variant)]);
+            all.extend([attention(variant), attention_rows(), attention_join(), select(variant), sample(variant)]);
             for layout in LAYOUTS {
-                for rows in [1, 2, 4, 8] {
-                    all.extend([true, false].map(|normed| linear(variant, layout, rows, normed)));
+                for rows in [1, 2, 4, 8, 16] {
+                    let tile = tile_rows(variant, rows);
+                    all.extend([true, false].map(|normed| linear(variant, layout, tile, normed)));
                 }
             }
         }
@@ -123,48 +130,94 @@ pub(super) fn norm() -> Shader {
     Shader { kernel: "norm", constants: vec![("WORKGROUP", ROWS_WORKGROUP)], parts: vec!["row"] }
 }
 
-/// Threads of a workgroup in `linear`, and how many of them share a pair.
-pub(super) fn linear_threads(variant: Variant) -> (u32, u32) {
+/// Rows of a tile of `matmul`.
+pub(super) const MATMUL_ROWS: u32 = 32;
+/// Pairs of weight rows of a tile of `matmul`.
+const MATMUL_PAIRS: u32 = 32;
+
+/// Rows of x that a workgroup of a matrix kernel serves at once, in a plan of so many.
+pub(super) fn tile_rows(variant: Variant, rows: u32) -> u32 {
     match variant {
-        Variant::Threads => (32, 1),
-        Variant::Lanes | Variant::LanesUnfused => (64, 32),
+        // A tile of `matmul` costs as much half empty as full.
+        Variant::Threads => rows.next_power_of_two().min(8),
+        _ if rows >= MATMUL_ROWS / 2 => MATMUL_ROWS,
+        _ => rows.next_power_of_two().min(8),
     }
 }
 
-pub(super) fn linear(variant: Variant, layout: Layout, rows: u32, normed: bool) -> Shader {
-    let (workgroup, lanes) = linear_threads(variant);
-    let rows_part = match rows {
+/// Threads of a workgroup in `linear`.
+fn linear_workgroup(variant: Variant) -> u32 {
+    match variant {
+        Variant::Threads => 32,
+        Variant::Lanes | Variant::Subgroups | Variant::LanesUnfused => 64,
+        Variant::LanesWide | Variant::SubgroupsWide => 128,
+    }
+}
+
+/// Threads that share a pair in `linear`: fewer where rows are short, so that each reads several weights before they add up.
+pub(super) fn lanes(variant: Variant, k8: u32) -> u32 {
+    match variant {
+        Variant::Threads => 1,
+        _ => (k8 / 4).checked_ilog2().map_or(8, |log| 1 << log).clamp(8, 32),
+    }
+}
+
+/// Pairs of weight rows that a workgroup of a matrix kernel serves.
+pub(super) fn tile_pairs(variant: Variant, tile_rows: u32, lanes: u32) -> u32 {
+    if tile_rows == MATMUL_ROWS { MATMUL_PAIRS } else { linear_workgroup(variant) / lanes }
+}
+
+/// The matrix kernel for tiles of so many rows.
+pub(super) fn linear(variant: Variant, layout: Layout, tile_rows: u32, normed: bool) -> Shader {
+    let norm = if normed && fuses_norm(variant) { "norm_fused" } else { "norm_before" };
+    if tile_rows == MATMUL_ROWS {
+        return Shader { kernel: "matmul", constants: vec![], parts: vec!["row", "product", weights(layout), norm] };
+    }
+    let rows_part = match tile_rows {
         1 => "rows_1",
         2 => "rows_2",
         4 => "rows_4",
         _ => "rows_8",
     };
-    let norm = if normed && fuses_norm(variant) { "norm_fused" } else { "norm_before" };
-    let collect = if lanes == 1 { "collect_thread" } else { "collect_workgroup" };
+    let collect = match variant {
+        Variant::Threads => "collect_thread",
+        _ if variant.uses_subgroups() => "collect_subgroups",
+        _ => "collect_workgroup",
+    };
     Shader {
         kernel: "linear",
-        constants: vec![("WORKGROUP", workgroup), ("LANES", lanes), ("ROWS", rows)],
-        parts: vec!["row", weights(layout), rows_part, norm, collect],
+        constants: vec![("WORKGROUP", linear_workgroup(variant)), ("ROWS", tile_rows)],
+        parts: vec!["row", "product", weights(layout), rows_part, norm, collect],
     }
 }
 
 /// Whether a norm is part of its linear operation's dispatch.
 pub(super) fn fuses_norm(variant: Variant) -> bool {
-    variant == Variant::Lanes
+    !matches!(variant, Variant::Threads | Variant::LanesUnfused)
 }
 
 pub(super) fn rope() -> Shader {
     Shader { kernel: "rope", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row"] }
 }
 
-/// A workgroup for each head, or a thread.
+/// A workgroup for each head of each row, or a thread.
 pub(super) fn attention(variant: Variant) -> Shader {
-    match variant {
-        Variant::Threads => Shader { kernel: "attention_thread", constants: vec![("WORKGROUP", ROWS_WORKGROUP)], parts: vec!["row"] },
-        Variant::Lanes | Variant::LanesUnfused => {
-            Shader { kernel: "attention", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row"] }
-        }
-    }
+    let (kernel, workgroup) = match variant {
+        Variant::Threads => ("attention_thread", ROWS_WORKGROUP),
+        _ => ("attention", 256),
+    };
+    Shader { kernel, constants: vec![("WORKGROUP", workgroup)], parts: vec!["row"] }
+}
+
+/// Rows and elements of a head of a tile of `attention_rows`.
+pub(super) const ATTENTION_TILE: (u32, u32) = (16, 64);
+
+pub(super) fn attention_rows() -> Shader {
+    Shader { kernel: "attention_rows", constants: vec![], parts: vec!["row"] }
+}
+
+pub(super) fn attention_join() -> Shader {
+    Shader { kernel: "attention_join", constants: vec![("WORKGROUP", WORKGROUP)], parts: vec!["row"] }
 }
 
 pub(super) fn stream() -> Shader {

@@ -99,7 +99,8 @@ pub fn open(variant: Option<Variant>) -> Option<Gpu> {
     match block_on(Gpu::open(GpuOptions { adapter, variant, ..GpuOptions::default() })) {
         Ok(gpu) => Some(gpu),
         Err(error) => {
-            assert!(std::env::var("REQUIRE_GPU").is_err(), "REQUIRE_GPU is set, but: {error}");
+            let lacks_subgroups = error.to_string().contains("has no subgroups");
+            assert!(lacks_subgroups || std::env::var("REQUIRE_GPU").is_err(), "REQUIRE_GPU is set, but: {error}");
             println!("skipped: {error}");
             None
         }

@@ -11,7 +11,7 @@ use pollster::block_on;
 const SUM_TOLERANCE: f32 = 5e-5;
 /// exp, cos and division may be off by a few units in the last place on a GPU; sums as above.
 const ATTENTION_TOLERANCE: f32 = 2e-5;
-const VARIANTS: [Variant; 3] = [Variant::Threads, Variant::Lanes, Variant::LanesUnfused];
+const VARIANTS: [Variant; 4] = [Variant::Threads, Variant::Lanes, Variant::LanesUnfused, Variant::Subgroups];
 const LAYOUTS: [Layout; 7] =
     [Layout::F32, Layout::F16, Layout::BF16, Layout::I8 { group: 32 }, Layout::I8 { group: 16 }, Layout::I4, Layout::I4M];
 const I8: Layout = Layout::I8 { group: 32 };
@@ -92,6 +92,8 @@ fn linear_on_gpu_equals_cpu_in_every_layout() {
             Layout::I4 | Layout::I4M => [(129, 32), (7, 1056), (1031, 576)],
         };
         cases.extend(shapes.map(|(outputs, cols)| Case::plain(seed as u64, layout, 1, outputs, cols)));
+        let prompts = shapes.into_iter().take(2);
+        cases.extend(prompts.map(|(outputs, cols)| Case { norm: true, ..Case::plain(seed as u64, layout, 40, outputs, cols) }));
     }
     compare(&cases);
 }
@@ -99,7 +101,7 @@ fn linear_on_gpu_equals_cpu_in_every_layout() {
 #[test]
 fn linear_on_gpu_equals_cpu_for_rows_norms_biases_pieces_and_gates() {
     let mut cases = Vec::new();
-    for rows in [1, 2, 3, 5, 8, 24] {
+    for rows in [1, 2, 3, 5, 8, 16, 24, 72] {
         let plain = || Case::plain(100 + u64::from(rows), I8, rows, 129, 96);
         cases.push(Case { then: Then::Add, ..plain() });
         cases.push(Case { norm: true, bias: true, ..plain() });
@@ -116,12 +118,35 @@ fn linear_on_gpu_gives_a_row_the_same_bits_in_every_company() {
         let Some(mut gpu) = open(Some(variant)) else { return };
         let outputs = 131;
         let case = |rows| Case { norm: true, bias: true, ..Case::plain(5, I8, rows, outputs, 160) };
-        let alone = case(1).run(&mut gpu);
-        for rows in [2, 4, 8, 16] {
-            let together = case(rows).run(&mut gpu);
-            assert_eq!(together[..outputs as usize], alone[..], "{rows} rows, {variant:?}");
+        // Decoding plans have 1 to 8 rows, prefill plans more: a token is computed by either the ones or the others.
+        for [alone, others @ ..] in [[1, 2, 4, 8], [16, 24, 32, 72]] {
+            let first = case(alone).run(&mut gpu)[..outputs as usize].to_vec();
+            for rows in others {
+                let together = case(rows).run(&mut gpu);
+                assert_eq!(together[..outputs as usize], first[..], "{rows} rows, {variant:?}");
+            }
         }
-        report(&gpu, 4);
+        // Embedded tokens repeat after 16 rows, and so do results, wherever in a tile they are computed.
+        let many = case(72).run(&mut gpu);
+        assert_eq!(many[16 * outputs as usize..], many[..56 * outputs as usize], "{variant:?}");
+        report(&gpu, 6);
+    }
+}
+
+#[test]
+fn linear_on_gpu_gives_the_same_bits_with_every_way_to_add() {
+    let Some(mut plain) = open(Some(Variant::Lanes)) else { return };
+    // 8, 16 and 32 threads share a pair of outputs.
+    let cases = |cols| [1, 2, 3, 8].map(|rows| Case { norm: rows != 2, then: Then::Add, ..Case::plain(7, I8, rows, 131, cols) });
+    let cases: Vec<Case> = [96, 576, 1056].into_iter().flat_map(cases).collect();
+    let bits = |y: Vec<f32>| y.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    let want: Vec<Vec<u32>> = cases.iter().map(|case| bits(case.run(&mut plain))).collect();
+    for variant in [Variant::LanesWide, Variant::Subgroups, Variant::SubgroupsWide] {
+        let Some(mut gpu) = open(Some(variant)) else { return };
+        for (case, want) in cases.iter().zip(&want) {
+            assert_eq!(&bits(case.run(&mut gpu)), want, "{}", case.name(&gpu.device().variants));
+        }
+        report(&gpu, cases.len());
     }
 }
 
@@ -180,6 +205,66 @@ fn rope_and_attention_on_gpu_equal_cpu_with_a_shared_prefix() {
             }
         }
         report(&gpu, 2 * shapes.len());
+    }
+}
+
+/// Prefills `len` positions of slot 0 in chunks of `rows`, of which every fifth row is a token of slot 1 or 2 on slot 0's first chunk,
+/// then decodes one position of slots 0 and 1 in a plan of 3 rows.
+fn attend_in_chunks(machine: &mut dyn Machine, heads: Heads, rows: u32, len: u32, max_seq: u32) -> Vec<f32> {
+    let random = &mut Random(u64::from(heads.head_dim + len));
+    let Heads { num_attention_heads, num_key_value_heads, head_dim, .. } = heads;
+    let (q_width, width) = (num_attention_heads * head_dim, (num_attention_heads + 2 * num_key_value_heads) * head_dim);
+    let rope = random.floats((max_seq * head_dim) as usize);
+    let memory = MemorySpec { num_layers: 1, slots: 3, max_seq, num_key_value_heads, head_dim, rope, vocab_size: 32 };
+    let table = add_matrix(machine, random, width, false, &[(Layout::F32, 0..32)]);
+    machine.set_memory(&memory).unwrap();
+    let (qkv, q, out) = (BufferId(0), BufferId(1), BufferId(2));
+    let mut plan = |rows| {
+        let buffers = [("qkv", width), ("q", q_width), ("out", q_width)].map(|(name, width)| Buffer { name, width }).to_vec();
+        let ops = vec![Op::Embed { table, x: qkv }, Op::Rope { qkv, q, layer: 0, heads }, Op::Attention { q, out, layer: 0, heads }];
+        block_on(machine.compile(&Plan { name: "attend", rows, buffers, ops })).unwrap()
+    };
+    let (prefill, decode) = (plan(rows), plan(3));
+    let mut outs = Vec::new();
+    let mut others = [rows, rows];
+    for first in (0..len).step_by(rows as usize) {
+        let mut position = first;
+        let mut next = |r: u32| {
+            if first > 0 && r % 5 == 3 {
+                let slot = 1 + r % 2;
+                let own = &mut others[slot as usize - 1];
+                *own += 1;
+                return Row { prefix_len: rows, ..row((3 * *own + slot) % 32, slot, *own - 1) };
+            }
+            position += 1;
+            let token = (11 * position + position / 32) % 32;
+            Row { active: u32::from(position <= len && r % 11 != 7), ..row(token, 0, position - 1) }
+        };
+        machine.write_rows(prefill, 0, &(0..rows).map(&mut next).collect::<Vec<_>>());
+        block_on(machine.run(prefill)).unwrap();
+        outs.extend(block_on(machine.read(prefill, out)).unwrap());
+    }
+    let shared = Row { prefix_len: len - 1, ..row(9, 1, len - 1) };
+    machine.write_rows(decode, 0, &[row(5, 0, len - 1), shared, Row { active: 0, ..row(1, 2, len - 1) }]);
+    block_on(machine.run(decode)).unwrap();
+    outs.extend(block_on(machine.read(decode, out)).unwrap());
+    outs
+}
+
+#[test]
+fn attention_of_many_rows_and_of_long_contexts_on_gpu_equals_cpu() {
+    for variant in [Variant::Threads, Variant::Lanes] {
+        let Some(mut gpu) = open(Some(variant)) else { return };
+        // Contexts of more than 1024 positions are spread over workgroups when few rows decode.
+        let shapes = [(1, 1, 2, 16, 40, 64), (6, 2, 64, 64, 300, 400), (2, 1, 130, 24, 90, 90), (1, 1, 256, 16, 50, 1025)];
+        let long = [(3, 1, 6, 64, 1100, 1600), (2, 2, 66, 128, 513, 1030), (1, 1, 20, 64, 512, 2000)];
+        for (num_attention_heads, num_key_value_heads, head_dim, rows, len, max_seq) in shapes.into_iter().chain(long) {
+            let heads = Heads { num_attention_heads, num_key_value_heads, head_dim, pairing: Pairing::Halves };
+            let want = attend_in_chunks(&mut Cpu::new(None), heads, rows, len, max_seq);
+            let got = attend_in_chunks(&mut gpu, heads, rows, len, max_seq);
+            assert_close(&format!("{heads:?}, {len} of {max_seq} positions, {variant:?}"), &got, &want, ATTENTION_TOLERANCE);
+        }
+        report(&gpu, shapes.len() + long.len());
     }
 }
 

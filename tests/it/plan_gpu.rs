@@ -126,6 +126,48 @@ fn drafts_on_gpu_are_the_cpus_whatever_the_flight() {
 }
 
 #[test]
+fn the_fastest_kernels_are_taken_and_write_the_same() {
+    let want = write(&mut Cpu::new(None), 1);
+    if open(Some(Variant::Subgroups)).is_none() {
+        return;
+    }
+    for (fastest, id) in ["wgsl-lanes", "wgsl-lanes-128", "wgsl-subgroups", "wgsl-subgroups-128"].into_iter().enumerate() {
+        let Some(mut gpu) = open(Some(Variant::LanesUnfused)) else { return };
+        Decoder::new(&mut gpu, 64);
+        // A clock by which each of the four candidates takes 10 ms but one.
+        let (calls, now) = (Cell::new(0), Cell::new(0.0));
+        let clock = || {
+            let ends = calls.get() % 2 == 1;
+            let ms = if calls.get() / 2 % 4 == fastest { 9.0 } else { 10.0 };
+            now.set(now.get() + if ends { ms } else { 0.0 });
+            calls.set(calls.get() + 1);
+            now.get()
+        };
+        let times = block_on(gpu.tune(&clock)).unwrap();
+        assert!(times.iter().all(|(_, ms)| ms.is_some()), "every candidate computes the same bits: {times:?}");
+        assert_eq!(gpu.device().variants, id);
+        assert_eq!(write(&mut gpu, 4), want, "{id}");
+        report(&gpu, 1);
+    }
+}
+
+#[test]
+fn kernels_that_are_hardly_faster_are_not_taken() {
+    let Some(mut gpu) = open(Some(Variant::LanesUnfused)) else { return };
+    Decoder::new(&mut gpu, 64);
+    let (calls, now) = (Cell::new(0.0), Cell::new(0.0));
+    let clock = || {
+        // Shorter and shorter, but by less than 5 % over all.
+        calls.set(calls.get() + 1.0);
+        now.set(now.get() + 1.0 - calls.get() / 1000.0);
+        now.get()
+    };
+    block_on(gpu.tune(&clock)).unwrap();
+    assert_eq!(gpu.device().variants, "wgsl-lanes");
+    report(&gpu, 1);
+}
+
+#[test]
 fn a_rewind_in_flight_gives_what_stepwise_decoding_gives() {
     let Some(mut gpu) = open(None) else { return };
     let decoder = Decoder::new(&mut gpu, 64);
@@ -166,11 +208,17 @@ fn a_rewind_in_flight_gives_what_stepwise_decoding_gives() {
 
 #[test]
 fn dispatches_and_pipelines_stay_in_budget() {
-    // Per layer and beside the layers; pipelines for decoding 1 and 4 rows and prefill together.
-    for (variant, per_layer, beside, num_pipelines) in [(Variant::Threads, 8, 6, 9), (Variant::Lanes, 6, 4, 11)] {
+    // Positions, per layer and beside the layers, pipelines for decoding 1, 4 and 8 rows and prefill together.
+    let budgets = [
+        (Variant::Threads, 64, 8, 6, 9),
+        (Variant::Threads, 2048, 8, 6, 9),
+        (Variant::Lanes, 1024, 6, 4, 14),
+        (Variant::Lanes, 2048, 8, 6, 15),
+    ];
+    for (variant, max_seq, per_layer, beside, num_pipelines) in budgets {
         let mut gpu = Gpu::noop(GpuOptions { variant: Some(variant), ..GpuOptions::default() });
-        let decoder = Decoder::new(&mut gpu, 64);
-        for rows in [1, 4] {
+        let decoder = Decoder::new(&mut gpu, max_seq);
+        for rows in [1, 4, 8] {
             let decode = block_on(gpu.compile(&decoder.plan(rows, DECODE))).unwrap();
             let kernels = gpu.kernels(decode);
             assert!(gpu.num_dispatches(decode) <= (LAYERS * per_layer + beside) as usize, "{variant:?}: {kernels:?}");

@@ -1,9 +1,10 @@
 //! Every kernel with every legal set of parts: valid WGSL for naga, and bindings as its header says. No device needed.
 
 use kinglet::gpu::Shader;
-use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, StorageAccess};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 fn parse(shader: &Shader) -> naga::Module {
     let text = shader.text();
@@ -15,12 +16,29 @@ fn every_shader_is_valid() {
     let shaders = Shader::all();
     for shader in &shaders {
         let module = parse(shader);
-        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+        let subgroups = shader.parts.contains(&"collect_subgroups");
+        let capabilities = if subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
+        let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+        validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::all());
         if let Err(error) = validator.validate(&module) {
             panic!("{}: {}", shader.name(), error.emit_to_string(&shader.text()));
         }
     }
     assert!(shaders.len() > 60, "only {} shaders", shaders.len());
+    write_down(&shaders);
+}
+
+/// Browsers have other compilers, which refuse some of what naga takes: `tests/browser/shaders.test.mjs` asks one of them.
+fn write_down(shaders: &[Shader]) {
+    let entry = |shader: &Shader| {
+        // naga has subgroups without being told to, and does not know the directive.
+        let enable = if shader.parts.contains(&"collect_subgroups") { "enable subgroups;\n" } else { "" };
+        serde_json::json!({ "name": shader.name(), "text": format!("{enable}{}", shader.text()) })
+    };
+    let entries: Vec<serde_json::Value> = shaders.iter().map(entry).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/output");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("shaders.json"), serde_json::to_string(&entries).unwrap()).unwrap();
 }
 
 #[test]

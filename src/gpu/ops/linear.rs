@@ -1,7 +1,7 @@
 //! `Op::Linear`: a dispatch for each piece of the matrix, and one for its norm where norms are not fused.
 
-use super::{Lowering, group_shift, planes, tile_rows};
-use crate::gpu::shader::{self, ROWS_WORKGROUP, linear_threads};
+use super::{Lowering, group_shift, planes};
+use crate::gpu::shader::{self, ROWS_WORKGROUP, tile_rows};
 use crate::plan::{BufferId, MachineError, Norm, Then, VectorId, WeightId};
 use crate::quant::stride;
 
@@ -22,8 +22,8 @@ impl Lowering<'_> {
     pub(super) fn linear(&mut self, op: Linear<'_>) {
         let weights = self.weights;
         let weight = &weights[op.weight.0];
-        let (workgroup, lanes) = linear_threads(self.variant);
-        let tile = tile_rows(self.plan.rows);
+        let tile = tile_rows(self.variant, self.plan.rows);
+        let lanes = shader::lanes(self.variant, stride(weight.spec.cols) / 8);
         let gated = matches!(op.then, Then::Gate(_));
         let fused = op.norm.filter(|_| shader::fuses_norm(self.variant));
         let (y, rows) = (self.buffer(op.y).clone(), self.rows.clone());
@@ -43,11 +43,12 @@ impl Lowering<'_> {
                 pairs,
                 (weight.spec.cols as f32).to_bits(),
                 fused.map_or(0, |norm| norm.eps.to_bits()),
+                lanes,
             ];
             let mut bindings = planes(buffers);
             bindings.extend([(1, &op.x), (4, bias.as_ref().unwrap_or(&op.x)), (5, &y), (6, &rows)]);
             bindings.extend(gain.as_ref().map(|gain| (7, gain)));
-            let groups = pairs.div_ceil(workgroup / lanes);
+            let groups = pairs.div_ceil(shader::tile_pairs(self.variant, tile, lanes));
             let across = groups.min(MAX_GROUPS);
             let grid = [across, self.plan.rows.div_ceil(tile), groups.div_ceil(across)];
             self.push(shader::linear(self.variant, piece.layout, tile, op.norm.is_some()), &dims, bindings, grid);
@@ -60,7 +61,7 @@ impl Lowering<'_> {
             Some(normed) => normed.clone(),
             None => {
                 let widest = self.buffers.iter().map(|(_, width)| stride(*width)).max().unwrap_or(0);
-                let rows = u64::from(self.plan.rows.next_multiple_of(tile_rows(self.plan.rows)));
+                let rows = u64::from(self.plan.rows.next_multiple_of(tile_rows(self.variant, self.plan.rows)));
                 self.allocator.storage("normed activations", rows * u64::from(widest))?
             }
         };

@@ -38,6 +38,8 @@ pub(super) struct Lowering<'a> {
     pub(super) rows: &'a wgpu::Buffer,
     /// Normed x, where norms are dispatches of their own.
     pub(super) normed: Option<wgpu::Buffer>,
+    /// What attention leaves for each span of positions, where a context has several.
+    pub(super) spans: Option<wgpu::Buffer>,
     pub(super) draws: Option<Draws>,
     pub(super) steps: Vec<Step>,
 }
@@ -89,11 +91,6 @@ impl Lowering<'_> {
     fn memory(&self) -> &Memory {
         self.memory.expect("set_memory comes before plans that attend or sample are compiled")
     }
-}
-
-/// Rows of a tile: how many rows of x a thread of `linear` serves at once.
-pub(super) fn tile_rows(rows: u32) -> u32 {
-    rows.next_power_of_two().min(8)
 }
 
 /// log2 of how many groups of eight columns share a scale.
