@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
 import { join, relative, sep } from "node:path";
 import { ROOT, output, run, say, Stop } from "./shell.mjs";
 
@@ -22,7 +23,11 @@ export async function build() {
 export async function buildWasm() {
   say("wasm");
   const { RUSTFLAGS: _, CARGO_ENCODED_RUSTFLAGS: __, ...env } = process.env; // They would replace .cargo/config.toml's SIMD128.
-  await run("cargo", ["build", "--lib", "--target", "wasm32-unknown-unknown", "--profile", "wasm"], { env });
+  // Panics name their files: without the folders of whoever built it. Added to the flags of .cargo/config.toml.
+  const registry = join(process.env.CARGO_HOME ?? join(homedir(), ".cargo"), "registry", "src");
+  const flags = [registry, ROOT].map((folder) => `--remap-path-prefix=${folder}=`);
+  const config = `target.wasm32-unknown-unknown.rustflags=${JSON.stringify(flags)}`;
+  await run("cargo", ["build", "--lib", "--target", "wasm32-unknown-unknown", "--profile", "wasm", "--config", config], { env });
   const built = join(targetDirectory(), "wasm32-unknown-unknown", "wasm", "kinglet.wasm");
   const xtask = await readFile(join(ROOT, "xtask", "src", "main.rs"));
   const hash = createHash("sha256").update(await readFile(built)).update(xtask).digest("hex");
@@ -35,7 +40,7 @@ export async function buildWasm() {
   const wasm = join(WASM_OUT, "kinglet_bg.wasm");
   const optimise = join(ROOT, "node_modules", "binaryen", "bin", "wasm-opt");
   // LLVM has optimised already; more than -O1 inlines again and makes the download 5 % larger.
-  await run(process.execPath, [optimise, "-O1", "--strip-debug", "--strip-producers", wasm, "-o", wasm]);
+  await run(process.execPath, [optimise, "-O1", "--converge", "--strip-debug", "--strip-producers", wasm, "-o", wasm]);
   await writeFile(stamp, hash);
 }
 

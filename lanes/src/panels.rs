@@ -79,7 +79,6 @@ impl Rounded {
         codes.enumerate().map(|(col, code)| scales[col / GROUP] * f32::from(code)).collect()
     }
 
-    #[inline(always)]
     fn row(&self, row: usize) -> Row<'_> {
         let groups = self.cols / GROUP;
         let (scales, sums) = (&self.scales[row * groups..][..groups], &self.sums[row * groups..][..groups]);

@@ -20,45 +20,11 @@ pub struct Shader {
     pub parts: Vec<&'static str>,
 }
 
-/// Kernels and parts by name.
-const FILES: &[(&str, &str)] = &[
-    ("embed", include_str!("../../shaders/embed.wgsl")),
-    ("norm", include_str!("../../shaders/norm.wgsl")),
-    ("linear", include_str!("../../shaders/linear.wgsl")),
-    ("matmul", include_str!("../../shaders/matmul.wgsl")),
-    ("rope", include_str!("../../shaders/rope.wgsl")),
-    ("attention", include_str!("../../shaders/attention.wgsl")),
-    ("attention_join", include_str!("../../shaders/attention_join.wgsl")),
-    ("attention_rows", include_str!("../../shaders/attention_rows.wgsl")),
-    ("attention_thread", include_str!("../../shaders/attention_thread.wgsl")),
-    ("select", include_str!("../../shaders/select.wgsl")),
-    ("sample", include_str!("../../shaders/sample.wgsl")),
-    ("stream", include_str!("../../shaders/stream.wgsl")),
-    ("choice", include_str!("../../shaders/parts/choice.wgsl")),
-    ("collect_subgroups", include_str!("../../shaders/parts/collect_subgroups.wgsl")),
-    ("collect_thread", include_str!("../../shaders/parts/collect_thread.wgsl")),
-    ("collect_workgroup", include_str!("../../shaders/parts/collect_workgroup.wgsl")),
-    ("key", include_str!("../../shaders/parts/key.wgsl")),
-    ("norm_before", include_str!("../../shaders/parts/norm_before.wgsl")),
-    ("norm_fused", include_str!("../../shaders/parts/norm_fused.wgsl")),
-    ("product", include_str!("../../shaders/parts/product.wgsl")),
-    ("row", include_str!("../../shaders/parts/row.wgsl")),
-    ("rows_1", include_str!("../../shaders/parts/rows_1.wgsl")),
-    ("rows_2", include_str!("../../shaders/parts/rows_2.wgsl")),
-    ("rows_4", include_str!("../../shaders/parts/rows_4.wgsl")),
-    ("rows_8", include_str!("../../shaders/parts/rows_8.wgsl")),
-    ("sampling", include_str!("../../shaders/parts/sampling.wgsl")),
-    ("weights_bf16", include_str!("../../shaders/parts/weights_bf16.wgsl")),
-    ("weights_f16", include_str!("../../shaders/parts/weights_f16.wgsl")),
-    ("weights_f32", include_str!("../../shaders/parts/weights_f32.wgsl")),
-    ("weights_i4", include_str!("../../shaders/parts/weights_i4.wgsl")),
-    ("weights_i4m", include_str!("../../shaders/parts/weights_i4m.wgsl")),
-    ("weights_i8", include_str!("../../shaders/parts/weights_i8.wgsl")),
-    ("wide", include_str!("../../shaders/parts/wide.wgsl")),
-];
+/// Kernels and parts by name, as build.rs finds them.
+const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
 
 fn file(name: &str) -> &'static str {
-    FILES.iter().find(|(file, _)| *file == name).expect("every kernel and part that this module names is in FILES").1
+    FILES.iter().find(|(file, _)| *file == name).expect("every kernel and part that this module names is a file").1
 }
 
 /// Which part decodes a layout.
@@ -89,11 +55,6 @@ impl Shader {
         let constants = self.constants.iter().map(|(name, value)| format!(" {name}={value}"));
         let parts = self.parts.iter().map(|part| format!(" +{part}"));
         std::iter::once(self.kernel.to_string()).chain(constants).chain(parts).collect()
-    }
-
-    /// The kernel file alone, whose header is the contract.
-    pub fn header(&self) -> &'static str {
-        file(self.kernel)
     }
 
     /// Every shader that any plan can ask for.
