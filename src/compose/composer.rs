@@ -26,6 +26,8 @@ const LEAST_ROOM: u32 = 24;
 const LEAST_CONTEXT: u32 = 48;
 /// What a candidate that never came to an end by itself loses against the others.
 const REPAIRED_COSTS: f32 = 2.0;
+/// What a candidate loses that says nothing but what an earlier draft says.
+const LIKENESS_COSTS: f32 = 3.0;
 /// What a nat of mean log-probability counts among candidates, beside the figures of `rank`.
 const LIKELIHOOD_COUNTS: f32 = 1.5;
 /// A form of asking that leaves less of the brief than this gives way to a shorter form.
@@ -46,8 +48,17 @@ impl Composer {
         let together = (engine.session.max_count() / candidates).max(1) as usize;
         let rounds = drafts.chunks(together).map(|drafts| Round { drafts: drafts.to_vec(), candidates, words_only: false }).collect();
         let (guard, keywords) = (DraftGuard::new(brief), Keywords::of(&brief.brief));
-        let mut composition =
-            Composition { brief: brief.clone(), guard, keywords, prompt, rounds, slots: Vec::new(), ready: VecDeque::new() };
+        let mut composition = Composition {
+            brief: brief.clone(),
+            guard,
+            keywords,
+            prompt,
+            rounds,
+            slots: Vec::new(),
+            settled: 0,
+            handed_out: Vec::new(),
+            ready: VecDeque::new(),
+        };
         composition.start_round(engine).await?;
         Ok(composition)
     }
@@ -62,6 +73,10 @@ pub struct Composition {
     rounds: VecDeque<Round>,
     /// The candidates of the running round, in the session's order: those of one draft side by side.
     slots: Vec<Slot>,
+    /// How many drafts of the running round are handed out or put off.
+    settled: usize,
+    /// Texts of the drafts handed out, which later ones should not say again.
+    handed_out: Vec<String>,
     ready: VecDeque<DraftEvent>,
 }
 
@@ -122,7 +137,7 @@ impl Composition {
 
     /// Ends every unfinished draft: with the best candidate that is finished, else as `cancelled` with the whole sentences it has. A draft with none has `valid: false` and what there is.
     pub fn cancel(&mut self, engine: &mut Engine) {
-        for index in self.running_drafts() {
+        for index in self.drafts_of_round().into_iter().skip(self.settled) {
             let own = self.candidates_of(index);
             let running = own.clone().filter(|&at| !self.slots[at].done);
             let whole = running.filter_map(|at| self.slots[at].state.cancel(&self.guard));
@@ -137,6 +152,7 @@ impl Composition {
                 engine.session.stop(at as u32);
             }
             self.ready.push_back(event);
+            self.settled += 1;
         }
         for index in std::mem::take(&mut self.rounds).into_iter().flat_map(|round| round.drafts) {
             self.ready.push_back(unfinished(index, &self.brief, ""));
@@ -180,6 +196,7 @@ impl Composition {
             log_probabilities: Vec::new(),
             shown: String::new(),
         };
+        self.settled = 0;
         self.slots = round.drafts.iter().flat_map(|&index| (0..round.candidates).map(move |_| index)).map(slot).collect();
         Ok(())
     }
@@ -222,17 +239,30 @@ impl Composition {
         Ok(())
     }
 
-    /// A candidate is done. If it was the last of its draft, the best is handed out; if none came to anything, the draft is put off to a
-    /// round of its own in which it is written from words alone.
+    /// A candidate is done. Drafts are settled in order, as a later one should differ from those before it.
     fn conclude(&mut self, at: usize) -> Result<(), ComposeError> {
         self.slots[at].done = true;
-        let (index, words_only) = (self.slots[at].index, self.slots[at].words_only);
-        let own = self.candidates_of(index);
-        if self.slots[own.clone()].iter().any(|slot| !slot.done) {
-            return Ok(());
+        for index in self.drafts_of_round().into_iter().skip(self.settled) {
+            let own = self.candidates_of(index);
+            if self.slots[own].iter().any(|slot| !slot.done) {
+                break;
+            }
+            self.settle(index)?;
+            self.settled += 1;
         }
+        Ok(())
+    }
+
+    /// Hands out the best candidate of a draft; if none came to anything, the draft is put off to a round of its own in which it is
+    /// written from words alone.
+    fn settle(&mut self, index: u32) -> Result<(), ComposeError> {
+        let own = self.candidates_of(index);
+        let words_only = self.slots[own.start].words_only;
         match self.best(self.slots[own].iter().filter_map(|slot| slot.finished.clone()).collect()) {
-            Some(Finished { text, stop, .. }) => self.ready.push_back(DraftEvent::new(index, self.brief.network, text, Some(stop))),
+            Some(Finished { text, stop, .. }) => {
+                self.handed_out.push(text.clone());
+                self.ready.push_back(DraftEvent::new(index, self.brief.network, text, Some(stop)));
+            }
             None if words_only => return Err(ComposeError::NoWords { index, attempts: MAX_RETAKES + 2 }),
             None => self.rounds.push_back(Round { drafts: vec![index], candidates: 1, words_only: true }),
         }
@@ -245,18 +275,19 @@ impl Composition {
         open.into_iter().try_for_each(|at| self.conclude(at))
     }
 
-    /// The candidate that is handed out: the first of the best.
+    /// The candidate that is handed out: the first of the best, as little like the drafts before it as can be.
     fn best(&self, finished: Vec<Finished>) -> Option<Finished> {
         let score = |candidate: &Finished| {
             let ended = if candidate.stop == StopReason::Repaired { REPAIRED_COSTS } else { 0.0 };
-            self.keywords.score(&candidate.text) + LIKELIHOOD_COUNTS * candidate.likelihood - ended
+            let alike = LIKENESS_COSTS * Keywords::likeness(&candidate.text, &self.handed_out);
+            self.keywords.score(&candidate.text) + LIKELIHOOD_COUNTS * candidate.likelihood - ended - alike
         };
         finished.into_iter().reduce(|best, next| if score(&next) > score(&best) { next } else { best })
     }
 
-    /// The drafts of the running round that are not handed out.
-    fn running_drafts(&self) -> Vec<u32> {
-        let mut drafts: Vec<u32> = self.slots.iter().filter(|slot| !slot.done).map(|slot| slot.index).collect();
+    /// The drafts of the running round, in order.
+    fn drafts_of_round(&self) -> Vec<u32> {
+        let mut drafts: Vec<u32> = self.slots.iter().map(|slot| slot.index).collect();
         drafts.dedup();
         drafts
     }

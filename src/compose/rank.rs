@@ -48,6 +48,17 @@ impl Keywords {
         3.0 * kept + numbers_kept - 2.0 * invented - 10.0 * repetition(&said)
     }
 
+    /// How much of a text an earlier draft has said already: the largest share of its runs of three words that stand in one of them.
+    pub fn likeness(text: &str, earlier: &[String]) -> f32 {
+        let runs = |text: &str| -> BTreeSet<String> {
+            let said: Vec<String> = words(text).map(|(_, word)| word).collect();
+            said.windows(3.min(said.len().max(1))).map(|run| run.join(" ")).collect()
+        };
+        let own = runs(text);
+        let shared = |other: &String| runs(other).intersection(&own).count() as f32 / own.len().max(1) as f32;
+        earlier.iter().map(shared).fold(0.0, f32::max)
+    }
+
     /// Capitalised words inside a sentence that the brief does not hold.
     fn invented_names(&self, text: &str) -> usize {
         let is_name = |(at, word): &(usize, String)| {

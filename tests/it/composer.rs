@@ -96,6 +96,21 @@ fn a_draft_is_the_best_of_its_candidates_whatever_their_company() {
 }
 
 #[test]
+fn drafts_of_one_brief_differ() {
+    let drafts = ["Choir is on Thursday at 7.30.".to_string(), "Bring the folder.".to_string()];
+    assert_eq!(Keywords::likeness("choir is on thursday, at 7.30", &drafts), 1.0);
+    assert_eq!(Keywords::likeness("On Thursday the choir sings.", &drafts), 0.0);
+    assert_eq!(Keywords::likeness("Choir is on again, bring the folder", &drafts), 1.0 / 5.0);
+    assert_eq!(Keywords::likeness("Bring", &[]), 0.0);
+    let mut engine = engine("model/nano.gguf", 8);
+    let text = "the repair cafe opens on Saturday at 10, bring your broken lamp";
+    let brief = Brief::parse(BriefOptions { brief: text, count: 4, seed: 5, ..BriefOptions::default() }).expect("a good brief");
+    let events = compose(&mut engine, &brief, usize::MAX);
+    let texts: std::collections::BTreeSet<_> = finished(&events, 4).iter().map(|draft| draft.text.clone()).collect();
+    assert!(texts.len() >= 3, "four drafts are {texts:?}");
+}
+
+#[test]
 fn candidates_are_ranked_by_what_they_keep_and_do_not_invent() {
     let keywords = Keywords::of("choir rehearsal thursday at 7.30, bring the blue folder");
     assert_eq!(keywords.words(), ["7.30", "blue", "bring", "choir", "folder", "rehearsal", "thursday"].map(String::from));
