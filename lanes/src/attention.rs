@@ -3,7 +3,7 @@
 //! A run is a cache from one position's first element on: position i of it is at `i * stride`. A position's score and its place in the
 //! sum do not depend on how positions are grouped, so runs may be cut anywhere.
 
-use crate::{LANES, fold};
+use crate::{LANES, TO_INTEGER, fold};
 use std::array::from_fn;
 use wide::f32x4;
 
@@ -109,8 +109,6 @@ fn add_columns<const N: usize>(weights: &[f32], v: &[f32], stride: usize, first:
 /// e to the power of x, within 2 units in the last place, in operations that give the same bits on every target; x below -87 counts as
 /// -87, above 88 as 88.
 pub fn exp(x: f32) -> f32 {
-    /// Added, it leaves the nearest integer in the low bits.
-    const TO_INTEGER: f32 = 12_582_912.0;
     // ln 2 in two parts, the first short enough that its multiples are exact.
     const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     let x = if x < -87.0 { -87.0 } else { x };

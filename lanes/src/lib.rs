@@ -11,6 +11,8 @@ pub mod panels;
 const NIBBLE_GROUP: usize = 32;
 /// Nibbles that are spread at once.
 const NIBBLE_BLOCK: usize = 256;
+/// Added to anything below 2^22, it leaves the nearest integer, ties to even, in the low bits.
+const TO_INTEGER: f32 = 12_582_912.0;
 /// Partial sums that run side by side.
 const LANES: usize = 16;
 

@@ -12,7 +12,7 @@
 //! Activations are rounded in groups of 32 columns to x ≈ scale * q with q in -127..=127 (as llama.cpp's Q8_0). Products and sums of one
 //! group are exact integers; groups are added in f32 in column order. A row's result is the same bits alone and in company.
 
-use crate::attention::exp;
+use crate::{TO_INTEGER, attention::exp};
 use std::array::from_fn;
 use wide::{f32x4, i16x8, i32x4, u16x8};
 
@@ -88,8 +88,6 @@ impl Rounded {
 
 /// Scale and sum of a group, and its codes in pairs.
 fn round(x: &[f32; GROUP], pairs: &mut [i32; GROUP / 2]) -> (f32, i32) {
-    /// Added, it leaves the nearest integer, ties to even, of anything below 2^22 in the low bits.
-    const TO_INTEGER: f32 = 12_582_912.0;
     let mut largest = [0.0f32; 8];
     for x in x.as_chunks::<8>().0 {
         for i in 0..8 {

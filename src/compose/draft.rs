@@ -101,13 +101,14 @@ impl DraftState {
         self.text = tidy(raw);
         self.marks.push(self.text.len());
         match guard.judge(&self.text, ending) {
-            Verdict::Continue => match guard.stutter(&self.text, ending).filter(|_| self.stutters_left > 0) {
+            Verdict::Continue if self.stutters_left > 0 => match guard.stutter(&self.text, ending) {
                 Some(keep) => {
                     self.stutters_left -= 1;
                     self.back_to(self.tokens_within(keep))
                 }
                 None => Action::Continue,
             },
+            Verdict::Continue => Action::Continue,
             Verdict::Stop { text, at_limit } => Action::Finish { text, stop: if at_limit { StopReason::Limit } else { StopReason::End } },
             Verdict::Rewind { keep, fault } => self.take_back(guard, keep, fault, ending),
         }

@@ -11,6 +11,7 @@ use super::length::{check, measure};
 use super::links::{Rules, find_links};
 use super::network::Network;
 use super::sentence::{ends_with_sentence, is_terminator, sure_ends};
+use std::collections::HashSet;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Share of the length asked for that makes a cut at a sentence good enough.
@@ -232,8 +233,8 @@ impl DraftGuard {
         let given = |from: usize, to: usize| {
             self.brief_words.windows(to - from).any(|run| run.iter().eq(said[from..to].iter().map(|(_, word)| word)))
         };
-        let again = |at: usize| at >= 2 && (2..at).any(|earlier| run(earlier) == run(at));
-        (1..said.len()).find(|&at| (twice(at) && !given(at - 1, at + 1)) || again(at)).map(|at| said[at].0)
+        let mut runs = HashSet::new();
+        (1..said.len()).find(|&at| (twice(at) && !given(at - 1, at + 1)) || (at >= 2 && !runs.insert(run(at)))).map(|at| said[at].0)
     }
 
     fn holds_handle(&self, name: &str, unfinished: bool) -> bool {

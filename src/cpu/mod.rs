@@ -161,6 +161,11 @@ impl Machine for Cpu {
         MAX_PIECE_BYTES
     }
 
+    fn prefill_rows(&self) -> u32 {
+        // More rows share a reading of the weights; beyond this their activations leave the caches.
+        64
+    }
+
     fn add_weight(&mut self, spec: &WeightSpec) -> Result<WeightId, MachineError> {
         check_weight(spec);
         let pieces = spec.pieces.iter().map(|piece| Stored::new(spec, piece, self.rounding)).collect::<Result<_, _>>()?;

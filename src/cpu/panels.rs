@@ -86,16 +86,20 @@ impl Panels {
     /// # Panics
     /// If it does not exist.
     pub fn read(&self, row: usize) -> Planes {
-        let (code_words, scale_words) = self.row_words();
-        let (panel, lane) = (row / PANEL, row % PANEL);
-        let mut codes = vec![0; code_words];
-        let packed = &self.codes[panel * PANEL * code_words..][..PANEL * code_words];
+        let lane = row % PANEL;
+        let (packed, scales) = self.panel(row / PANEL);
+        let mut codes = vec![0; packed.len() / PANEL];
         match self.layout {
             Layout::I8 { .. } => read_i8(packed, lane, &mut codes),
             _ => read_i4(packed, lane, &mut codes),
         }
-        let scales = self.scales[panel * PANEL * scale_words..][..PANEL * scale_words].chunks_exact(PANEL);
-        Planes { codes, scales: scales.map(|scales| scales[lane]).collect() }
+        Planes { codes, scales: scales.chunks_exact(PANEL).map(|scales| scales[lane]).collect() }
+    }
+
+    /// Codes and scales of a panel.
+    fn panel(&self, panel: usize) -> (&[u32], &[f32]) {
+        let (codes, scales) = self.row_words();
+        (&self.codes[panel * PANEL * codes..][..PANEL * codes], &self.scales[panel * PANEL * scales..][..PANEL * scales])
     }
 
     fn row_words(&self) -> (usize, usize) {
@@ -104,9 +108,7 @@ impl Panels {
 
     /// sums\[r\] = the eight rows of panel `panel` · row r of x
     fn multiply(&self, panel: usize, x: &Rounded, sums: &mut [[f32; PANEL]]) {
-        let (code_words, scale_words) = self.row_words();
-        let codes = &self.codes[panel * PANEL * code_words..][..PANEL * code_words];
-        let scales = &self.scales[panel * PANEL * scale_words..][..PANEL * scale_words];
+        let (codes, scales) = self.panel(panel);
         match self.layout {
             Layout::I8 { group: 16 } => multiply_i8_fine(codes, scales, x, sums),
             Layout::I8 { .. } => multiply_i8(codes, scales, x, sums),

@@ -295,12 +295,7 @@ impl Loader<'_> {
         let options = SessionOptions {
             count: self.options.count,
             context: self.options.context_for(&self.blueprint.config),
-            // More rows share a reading of the weights; the software kernels of a GPU compute all of a chunk's rows, used or not.
-            chunk: match machine.device() {
-                device if device.kind == "cpu" => 64,
-                device if device.software => 32,
-                _ => 256,
-            },
+            chunk: machine.prefill_rows(),
             clock: self.options.host.clock.clone(),
         };
         // First, because it needs no values: a file that is still on its way goes on coming meanwhile.

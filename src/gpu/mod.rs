@@ -199,6 +199,11 @@ impl Machine for Gpu {
         self.allocator.max_bytes()
     }
 
+    fn prefill_rows(&self) -> u32 {
+        // The software kernels compute all of a chunk's rows, used or not.
+        if self.info.software { 32 } else { 256 }
+    }
+
     fn add_weight(&mut self, spec: &WeightSpec) -> Result<WeightId, MachineError> {
         self.weights.push(Weight::new(&mut self.allocator, spec)?);
         Ok(WeightId(self.weights.len() - 1))

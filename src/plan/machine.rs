@@ -48,6 +48,8 @@ pub trait Machine {
     fn device(&self) -> DeviceInfo;
     /// Most bytes that one piece's codes or scales may take.
     fn max_piece_bytes(&self) -> u64;
+    /// Prompt tokens that it computes best together.
+    fn prefill_rows(&self) -> u32;
     /// Reserves a matrix.
     ///
     /// # Errors

@@ -267,6 +267,16 @@ fn activations_are_rounded_to_the_nearest_of_255_steps() {
 }
 
 #[test]
+fn the_exponential_is_within_two_units_in_the_last_place() {
+    for step in 0..=200_000 {
+        let x = -87.0 + 175.0 * step as f32 / 200_000.0;
+        let (got, want) = (f64::from(kinglet_lanes::attention::exp(x)), f64::from(x).exp());
+        // A unit in the last place is at most 2^-23 of the value.
+        assert!((got - want).abs() <= 2.0 * 2f64.powi(-23) * want, "exp({x}) is {got}, expected {want}");
+    }
+}
+
+#[test]
 fn gates_of_panels_are_right_to_the_ends_of_f32() {
     for at in [-1e30f32, -200.0, -88.0, -20.0, -1.5, -1e-3, 0.0, 1e-6, 0.7, 19.0, 88.0, 200.0, 1e30] {
         let mut gates = [[at; 8]];
