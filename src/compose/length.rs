@@ -8,9 +8,9 @@ use super::characters::is_blank;
 use super::emoji::{is_emoji, joined_for_x};
 use super::links::{Link, Rules, find_links};
 use super::network::{Network, Unit};
+use crate::text::nfc;
 use serde::Serialize;
 use std::fmt;
-use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// How much of a network's limit a text uses.
@@ -146,7 +146,7 @@ fn character_problem(network: Network, c: char) -> Option<Problem> {
 
 /// X's weights are hundredths; every one in use is 100 or 200.
 fn x_weight(text: &str) -> usize {
-    let chars: Vec<char> = text.nfc().collect();
+    let chars: Vec<char> = nfc(text).chars().collect();
     let units: Vec<u16> = chars.iter().flat_map(|c| c.encode_utf16(&mut [0; 2]).to_vec()).collect();
     let mut links = find_links(&units, Rules::X).into_iter().peekable();
     let (mut weight, mut i, mut unit) = (0, 0, 0);

@@ -5,11 +5,11 @@
 
 use super::characters::{is_hidden, is_meaningless};
 use super::emoji::{VS16, ZWJ, has_emoji_form, is_skin, is_text_by_default};
-use unicode_normalization::UnicodeNormalization;
+use crate::text::nfc;
 
 /// The post in a model's raw text. As the raw text grows, so does this, but for a character that is still being put together.
 pub(super) fn tidy(raw: &str) -> String {
-    let chars: Vec<char> = without_announcement(raw).nfc().collect();
+    let chars: Vec<char> = nfc(without_announcement(raw)).chars().collect();
     let mut text = String::with_capacity(raw.len());
     for (i, &c) in chars.iter().enumerate() {
         let before = text.chars().next_back();

@@ -20,6 +20,18 @@ pub use chat::{ChatTemplate, Message};
 pub use detokenizer::Detokenizer;
 pub use tokenizer::Tokenizer;
 
+use std::borrow::Cow;
+
+/// A text in Unicode's normalisation form C, by the tables that the tokenizers bring along anyway.
+pub fn nfc(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return text.into();
+    }
+    let mut normalized = tokenizers::NormalizedString::from(text);
+    normalized.nfc();
+    normalized.get().to_owned().into()
+}
+
 /// What can be wrong with a vocabulary or a chat template.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TextError {
