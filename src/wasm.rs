@@ -8,7 +8,7 @@ mod plain;
 
 use crate::{
     compose::{Brief, Composer, Composition},
-    engine::{Engine, EngineOptions, GenerateRequest, Generation},
+    engine::{Engine, EngineOptions, GenerateRequest, Generation, Host},
 };
 use plain::{AskedGeneration, Info, LoadOptions, Measurement, busy, event, give, parse, thrown};
 use std::{
@@ -77,7 +77,7 @@ type Clock = Rc<dyn Fn() -> f64>;
 #[wasm_bindgen]
 pub async fn load(files: Files, options: JsValue, host: JsHost) -> Result<Kinglet, JsValue> {
     std::panic::set_hook(Box::new(|panic| web_sys::console::error_1(&panic.to_string().into())));
-    let LoadOptions { device, exact } = parse(options)?;
+    let LoadOptions { device, exact, kernels } = parse(options)?;
     let files = host::model_files(&files)?;
     let host = Rc::new(host);
     let options = EngineOptions {
@@ -86,7 +86,7 @@ pub async fn load(files: Files, options: JsValue, host: JsHost) -> Result<Kingle
         context: CONTEXT,
         exact,
         max_cache_bytes: MAX_CACHE_BYTES,
-        host: host::core_host(host.clone()),
+        host: Host { kernels, ..host::core_host(host.clone()) },
     };
     let engine = Engine::open(files, options).await.map_err(thrown)?;
     Ok(Kinglet { engine: Rc::new(RefCell::new(engine)), clock: Rc::new(move || host.now()) })

@@ -24,8 +24,13 @@ impl DeviceReport {
 
 /// Opens a GPU that the choice allows, and says why it is taken.
 pub(super) async fn gpu(choice: DeviceChoice, host: &Host) -> Result<(Gpu, String), MachineError> {
-    let options =
-        GpuOptions { adapter: host.adapter.clone(), pause: host.gpu_pause.clone(), clock: host.clock.clone(), ..GpuOptions::default() };
+    let options = GpuOptions {
+        adapter: host.adapter.clone(),
+        pause: host.gpu_pause.clone(),
+        clock: host.clock.clone(),
+        chosen_before: host.kernels.clone(),
+        ..GpuOptions::default()
+    };
     let gpu = Gpu::open(options).await?;
     let info = gpu.device();
     if choice == DeviceChoice::Auto && info.software {

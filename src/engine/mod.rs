@@ -24,6 +24,7 @@ use crate::{
     source::{Checkpoint, Description, ModelFiles, gguf::Value},
     text::{ChatTemplate, TextError, Tokenizer},
 };
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Which device is wanted.
@@ -64,6 +65,8 @@ pub struct Host {
     pub progress: Option<Rc<dyn Fn(Stage, u64, u64)>>,
     /// Only adapters whose name contains this are taken.
     pub adapter: Option<String>,
+    /// By the adapter's name: the kernels that an earlier load found to be the fastest (`DeviceInfo::variants`).
+    pub kernels: BTreeMap<String, String>,
 }
 
 impl Host {

@@ -5,6 +5,7 @@
 
 use super::readback::Pause;
 use crate::plan::{DeviceInfo, MachineError};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,6 +24,8 @@ pub struct GpuOptions {
     pub pause: Option<Pause>,
     /// Milliseconds from any fixed point. With it, and no `variant`, a real GPU's kernels are chosen by timing them ([`super::Gpu::tune`]).
     pub clock: Option<Rc<dyn Fn() -> f64>>,
+    /// By the adapter's name: the id of the kernels that timing chose before. They are taken without timing them again.
+    pub chosen_before: BTreeMap<String, String>,
 }
 
 /// A set of kernels. All but `Threads` add in the same order: which of them runs, no draft tells.

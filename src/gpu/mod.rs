@@ -74,8 +74,12 @@ impl Gpu {
     }
 
     fn new(opened: Opened, options: GpuOptions) -> Gpu {
-        let Opened { device, queue, info, variant, faults } = opened;
-        let may_choose = options.variant.is_none() && !info.software;
+        let Opened { device, queue, mut info, mut variant, faults } = opened;
+        let mut may_choose = options.variant.is_none() && !info.software;
+        if may_choose && let Some(before) = tune::chosen_before(&options, &info.adapter, &device) {
+            (variant, may_choose) = (before, false);
+            info.variants = before.id().to_string();
+        }
         Gpu {
             info,
             variant,

@@ -1,9 +1,12 @@
 //! Candidates → the set of kernels that this very device runs fastest, by timing them on the model's largest matrix.
 //!
-//! All candidates add in the same order, so that the choice, which differs from run to run where two are as fast, changes no draft. It is
-//! made anew at each load: that takes some milliseconds, and keeps a wrong choice from living on.
+//! All candidates add in the same order, so that the choice, which differs from run to run where two are as fast, changes no draft. Hosts
+//! may keep it for the next load (`GpuOptions::chosen_before`).
 
-use super::{Gpu, device::Variant};
+use super::{
+    Gpu,
+    device::{GpuOptions, Variant},
+};
 use crate::plan::{Activation, Buffer, BufferId, MachineError, Norm, Op, Plan, PlanId, Row, Then, VectorId, WeightId};
 use crate::quant::{Layout, stride};
 
@@ -19,9 +22,16 @@ const ROUNDS: usize = 3;
 const X: BufferId = BufferId(0);
 const Y: BufferId = BufferId(1);
 
+/// What was chosen for this adapter before, if it is a set that the device can run.
+pub(super) fn chosen_before(options: &GpuOptions, adapter: &str, device: &wgpu::Device) -> Option<Variant> {
+    let id = options.chosen_before.get(adapter)?;
+    let known = CANDIDATES.into_iter().find(|candidate| candidate.id() == id)?;
+    (!known.uses_subgroups() || device.features().contains(wgpu::Features::SUBGROUP)).then_some(known)
+}
+
 impl Gpu {
-    /// Before the weights are written: times the kernels that decode on the largest matrix added so far, with values made up, and takes the fastest of those that compute the same bits as the
-    /// plain ones; plans compiled from then on run them. Returns the milliseconds of each set, none for those that do not.
+    /// Before the weights are written: times the kernels that decode on the largest matrix added so far, with values made up, and takes the
+    /// fastest of those that compute the same bits as the plain ones; plans compiled from then on run them. Returns the milliseconds of each set, none for those that do not.
     ///
     /// # Errors
     /// If the device fails.
@@ -125,4 +135,24 @@ async fn first_run(gpu: &mut Gpu, variant: Variant, plan: &Plan) -> Result<(Plan
     gpu.replay(id, 1, None);
     let y = gpu.read_buffer(id, Y).await?;
     Ok((id, y.into_iter().map(f32::to_bits).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_made_before_is_taken_if_the_device_can_run_it() {
+        let gpu = Gpu::noop(GpuOptions::default());
+        let chosen = |id: &str| {
+            let chosen_before = [("this one".to_string(), id.to_string()), ("another".to_string(), "wgsl-lanes".to_string())].into();
+            super::chosen_before(&GpuOptions { chosen_before, ..GpuOptions::default() }, "this one", &gpu.waiter.device)
+        };
+        assert_eq!(chosen("wgsl-lanes-128"), Some(Variant::LanesWide));
+        let has_subgroups = gpu.waiter.device.features().contains(wgpu::Features::SUBGROUP);
+        assert_eq!(chosen("wgsl-subgroups").is_some(), has_subgroups);
+        for id in ["wgsl-threads", "rubbish", ""] {
+            assert_eq!(chosen(id), None, "{id:?} is none that is chosen between");
+        }
+    }
 }

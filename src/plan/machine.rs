@@ -129,7 +129,7 @@ pub struct KernelTime {
 }
 
 /// Most steps that one submission may hold.
-pub const MAX_STEPS: u32 = 8;
+pub const MAX_STEPS: u32 = 16;
 /// Most rows of a decoding plan.
 pub const MAX_DECODE_ROWS: u32 = 8;
 

@@ -19,7 +19,7 @@ use crate::{
         decoder::{self, Purpose},
         weights::Weights,
     },
-    plan::{BufferId, KernelTime, Machine, MemorySpec, NO_TOKEN, PlanId, Row},
+    plan::{BufferId, KernelTime, MAX_STEPS, Machine, MemorySpec, NO_TOKEN, PlanId, Row},
 };
 use flight::Flight;
 use request::{out_of_bounds, within};
@@ -224,9 +224,9 @@ impl Session {
         self.rewrite(draft, NO_TOKEN);
     }
 
-    /// Fixes how many steps a submission holds (1 to 8) and how many submissions are aloft, for tests and measurements.
+    /// Fixes how many steps a submission holds (1 to [`MAX_STEPS`]) and how many submissions are aloft, for tests and measurements.
     pub fn pin_flight(&mut self, steps: u32, submissions: usize) {
-        self.flight.pin(steps.clamp(1, crate::plan::MAX_STEPS), submissions.max(1));
+        self.flight.pin(steps.clamp(1, MAX_STEPS), submissions.max(1));
     }
 
     /// Logits `[tokens, vocab_size]` at every position of one sequence, through the prefill kernels in chunks of `chunk`.

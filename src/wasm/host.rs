@@ -68,7 +68,7 @@ pub(super) fn core_host(host: Rc<JsHost>) -> Host {
             })
         }),
         progress: Some(Rc::new(move |stage, done, total| progress.progress(stage_name(stage), done as f64, total as f64))),
-        adapter: None,
+        ..Host::default()
     }
 }
 

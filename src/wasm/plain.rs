@@ -8,12 +8,15 @@ use crate::{
     text::Message,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use wasm_bindgen::JsValue;
 
 #[derive(Deserialize)]
 pub(super) struct LoadOptions {
     pub(super) device: AskedDevice,
     pub(super) exact: bool,
+    #[serde(default)]
+    pub(super) kernels: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Deserialize)]

@@ -3,10 +3,11 @@
 
 import { abortedBy, fromFailure, KingletError } from "./errors.ts";
 import type { Draft, EngineStats, GenerationStep, LoadRequest, Measurement, ModelInfo, Progress, Reply, Request, Work } from "./protocol.ts";
+import { keepKernels, knownKernels } from "./kernels.ts";
 import { startWorker, type WasmOption, wasmForWorker, type WorkerOption } from "./start.ts";
 
 /** What a connection is opened with. */
-export interface ConnectionOptions extends Omit<LoadRequest, "type" | "wasm"> {
+export interface ConnectionOptions extends Omit<LoadRequest, "type" | "wasm" | "kernels"> {
   onProgress: (progress: Progress) => void;
   worker: WorkerOption | undefined;
   wasm: WasmOption | undefined;
@@ -103,6 +104,7 @@ export class Connection {
           void this.#askToLoad(worker);
         } else if (data.type === "ready") {
           this.#loaded = data.info;
+          keepKernels(data.info);
           resolve(data.info);
         } else {
           this.#receive(data);
@@ -116,7 +118,8 @@ export class Connection {
   async #askToLoad(worker: Worker): Promise<void> {
     const { model, device, exact } = this.#options;
     try {
-      const request: LoadRequest = { type: "load", wasm: await wasmForWorker(this.#options.wasm), model, device, exact };
+      const wasm = await wasmForWorker(this.#options.wasm);
+      const request: LoadRequest = { type: "load", wasm, model, device, exact, kernels: knownKernels() };
       worker.postMessage(request);
     } catch (cause) {
       this.#stop(new KingletError("wasm-failed", `the wasm could not be provided: ${String(cause)}; check the option \`wasm\``, { cause }));

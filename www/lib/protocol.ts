@@ -198,6 +198,8 @@ export interface LoadRequest {
   model: ModelRequest;
   device: "auto" | DeviceKind;
   exact: boolean;
+  /** By adapter name: the kernels that an earlier load chose. */
+  kernels: Record<string, string>;
 }
 
 /** A piece of work: it is queued, answers with `event` messages, and ends with `end` or `error`. */

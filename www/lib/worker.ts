@@ -55,7 +55,7 @@ async function start(request: LoadRequest): Promise<void> {
     const progress = (stage: Stage, loaded: number, total: number) => post({ type: "progress", progress: { stage, loaded, total } });
     const slowCompletion = navigator.userAgent.includes("Firefox");
     const host = { progress, pause, wait, slowCompletion, now: () => performance.now() };
-    kinglet = await load(files, { device: request.device, exact: request.exact }, host);
+    kinglet = await load(files, { device: request.device, exact: request.exact, kernels: request.kernels }, host);
     await Promise.all(files.weights.map(({ source }) => source.close())); // Whoever ends the worker now finds the file stored.
     const info: ModelInfo = kinglet.info();
     post({ type: "ready", info });
