@@ -102,6 +102,14 @@ def retype(brief: str, rng: random.Random) -> str:
     return brief
 
 
+def tagged(brief: str, text: str, rng: random.Random) -> tuple[str, str]:
+    """A post in eight gets a hashtag of one or two neighbouring words of its brief."""
+    runs = re.findall(r"[A-Za-z]{4,}(?: [A-Za-z]{4,})?", brief)
+    if runs and rng.random() < 0.125 and len(text) < 240:
+        text += " #" + "".join(word[0].upper() + word[1:] for word in rng.choice(runs).split(" "))
+    return brief, text
+
+
 def roughen(text: str, rng: random.Random) -> str:
     """Loses capitals, commas, apostrophes, the last mark and a letter here and there."""
     if rng.random() < 0.7:

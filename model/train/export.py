@@ -119,7 +119,6 @@ def write_tokenizer(writer: gguf.GGUFWriter, text: str):
     writer.add_add_bos_token(False)
     writer.add_add_eos_token(False)
     writer.add_add_space_prefix(False)
-    writer.add_string(gguf.Keys.Tokenizer.HF_JSON, text)
 
 
 def write_sampling(writer: gguf.GGUFWriter, args):

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 RENAMED = {
     "<|reserved0|>": "<|tone:reflective|>", "<|reserved1|>": "<|fix|>", "<|reserved2|>": "<|expand|>",
-    "<|reserved3|>": "<|angle:announcement|>", "<|reserved4|>": "<|angle:question|>", "<|reserved5|>": "<|angle:benefit|>",
+    "<|reserved3|>": "<|angle:announcement|>", "<|reserved4|>": "<|angle:question|>", "<|reserved5|>": "<|angle:plain|>",
     "<|reserved6|>": "<|angle:story|>", "<|reserved7|>": "<|angle:tip|>", "<|topic|>": "<|angle:thanks|>",
     "<|kw|>": "<|angle:humour|>", "<|simplify|>": "<|angle:invitation|>", "<|tone:question|>": "<|angle:opinion|>",
     "<|chat|>": "<|angle:update|>",
@@ -26,7 +26,8 @@ RENAMED = {
 BORN_FROM = {"<|tone:reflective|>": "<|tone:neutral|>", "<|fix|>": "<|rewrite|>", "<|expand|>": "<|rewrite|>"}
 TONES = ["neutral", "friendly", "formal", "witty", "excited", "reflective"]
 TASKS = ["post", "rewrite", "shorten", "continue", "fix", "expand"]
-ANGLES = ["announcement", "question", "benefit", "story", "tip", "thanks", "humour", "invitation", "opinion", "update"]
+ANGLES = ["plain", "announcement", "question", "story", "tip", "thanks", "humour", "invitation", "opinion", "update"]
+LENGTHS = ["short", "medium", "long"]
 SHORT_CHARS, MEDIUM_CHARS = 100, 200
 EMOJI = re.compile("[\u2600-\u27bf\u2b00-\u2bff\U0001F000-\U0001FAFF\ufe0f]")
 HASHTAG = re.compile(r"#\w")
@@ -62,7 +63,7 @@ def length_of(text: str) -> str:
     return "short" if len(text) <= SHORT_CHARS else "medium" if len(text) <= MEDIUM_CHARS else "long"
 
 
-def controls(task: str, tone: str | None, text: str) -> list[str]:
+def controls(task: str, tone: str | None, text: str, length: str | None = None) -> list[str]:
     """The control tokens that `text` itself answers to, between <|bos|> and <|in|>; no tone if none is known."""
     if task == "rewrite":
         return [f"<|tone:{tone}|>"]
@@ -70,7 +71,7 @@ def controls(task: str, tone: str | None, text: str) -> list[str]:
         return []
     tags, emoji = int(bool(HASHTAG.search(text))), int(bool(EMOJI.search(text)))
     known = [f"<|tone:{tone}|>"] if tone else []
-    return [*known, f"<|len:{length_of(text)}|>", f"<|tags:{tags}|>", f"<|emoji:{emoji}|>"]
+    return [*known, f"<|len:{length or length_of(text)}|>", f"<|tags:{tags}|>", f"<|emoji:{emoji}|>"]
 
 
 def prompt_ids(tokenizer: Tokenizer, task: str, control: list[str], typed: str) -> list[int]:

@@ -29,7 +29,9 @@ MIXTURES = {  # share of the tokens by shard
     "general": {"natural": .30, "chat": .18, "prose": .22, "grammar": .10, "natural-edits": .06, "authored": .12, "edits": .02},
     "early": {"authored": .42, "rough": .04, "edits": .03, "natural": .22, "grammar": .13, "natural-edits": .03, "chat": .13},
     "posts": {"authored": .62, "rough": .04, "edits": .05, "natural": .14, "grammar": .08, "chat": .07},
+    "plain": {"plain": .52, "authored": .12, "rough": .02, "edits": .04, "natural": .20, "grammar": .03, "chat": .07},
 }
+HELD_OUT = ["valid", "valid-plain", "valid-natural"]  # shards; the phase "plain" is judged by the second, the others by the first
 WARM_SHARE, DECAY_FROM, FLOOR = 0.02, 0.35, 0.02
 
 
@@ -46,7 +48,7 @@ def main():
     if latest.exists():
         resume(latest, model, optimizers, state)
     batches.seek(*state["batches"])
-    valid = Shard(args.data / "valid.npz")
+    valid = {name: Shard(path) for name in HELD_OUT if (path := args.data / f"{name}.npz").exists()}
     loop(args, wrapped, model, optimizers, batches, valid, state, device, rank, world)
     if world > 1:
         dist.destroy_process_group()
@@ -177,9 +179,10 @@ def trapezoid(done: float) -> float:
 
 
 def report(args, model, optimizers, valid, state, losses, done, device):
-    loss = validate(model, valid, device)
+    found = {name: round(validate(model, shard, device), 4) for name, shard in valid.items()}
+    loss = found.get("valid-plain" if args.phase == "plain" else "valid", found["valid"])
     row = {"step": state["step"], "minutes": round(state["seconds"] / 60, 2), "done": round(done, 3), "seen": state["seen"],
-           "train": round(float(np.mean(losses)), 4) if losses else None, "valid": round(loss, 4)}
+           "train": round(float(np.mean(losses)), 4) if losses else None, **found}
     print(json.dumps(row), flush=True)
     with (args.save / "log.jsonl").open("a") as log:
         log.write(json.dumps(row) + "\n")
@@ -193,7 +196,7 @@ def report(args, model, optimizers, valid, state, losses, done, device):
 
 @torch.no_grad()
 def validate(model, valid: Shard, device) -> float:
-    """Nats a token of the text, over all held-out hand-written posts."""
+    """Nats a token of the text, over all documents of a shard."""
     model.eval()
     total = count = 0
     for ids, targets in valid.in_order(3360):
@@ -219,8 +222,8 @@ def draw(run: Path):
     from matplotlib import pyplot
     rows = [json.loads(line) for line in (run / "log.jsonl").open()]
     figure, axes = pyplot.subplots()
-    for key in ("train", "valid"):
-        axes.plot([r["seen"] / 1e6 for r in rows], [r[key] for r in rows], label=key)
+    for key in ("train", *HELD_OUT):
+        axes.plot([r["seen"] / 1e6 for r in rows], [r.get(key) for r in rows], label=key)
     axes.set(xlabel="million tokens", ylabel="nats a token of text")
     axes.legend()
     figure.savefig(run / "curve.png")

@@ -9,7 +9,7 @@ use super::brief::Brief;
 use super::draft::{Action, DraftEvent, DraftState, StopReason, showable};
 use super::error::ComposeError;
 use super::guard::DraftGuard;
-use super::prompt::{self, PromptStyle};
+use super::prompt;
 use super::rank::Keywords;
 use super::rank::MAX_CANDIDATES;
 use super::{MAX_COUNT, MAX_RETAKES, vocabulary};
@@ -21,17 +21,12 @@ use crate::{
 };
 use std::collections::VecDeque;
 
-/// Tokens a prompt must leave for a draft, however short, and tokens a model's context must have for composing at all.
-const LEAST_ROOM: u32 = 24;
-const LEAST_CONTEXT: u32 = 48;
 /// What a candidate that never came to an end by itself loses against the others.
 const REPAIRED_COSTS: f32 = 2.0;
 /// What a candidate loses that says nothing but what an earlier draft says.
 const LIKENESS_COSTS: f32 = 3.0;
 /// What a nat of mean log-probability counts among candidates, beside the figures of `rank`.
 const LIKELIHOOD_COUNTS: f32 = 1.5;
-/// A form of asking that leaves less of the brief than this gives way to a shorter form.
-const LEAST_BRIEF_BYTES: usize = 64;
 
 /// Starts compositions.
 pub struct Composer;
@@ -42,7 +37,7 @@ impl Composer {
     /// # Errors
     /// If the model's context is too short, its chat template fails, or the device does.
     pub async fn start(engine: &mut Engine, brief: &Brief) -> Result<Composition> {
-        let prompt = prompt_ids(engine, brief)?;
+        let prompt = prompt::ids(engine, brief)?;
         let candidates = engine.writing.candidates.min(engine.session.max_count()).max(1);
         let drafts: Vec<u32> = (0..brief.count).collect();
         let together = (engine.session.max_count() / candidates).max(1) as usize;
@@ -302,66 +297,4 @@ impl Composition {
 fn unfinished(index: u32, brief: &Brief, text: &str) -> DraftEvent {
     let event = DraftEvent::new(index, brief.network, text.to_string(), Some(StopReason::Cancelled));
     DraftEvent { valid: false, ..event }
-}
-
-/// How a brief is put, from the most explicit to what fits the smallest context.
-#[derive(Clone, Copy)]
-enum Form {
-    /// As the model wants to be asked.
-    Full,
-    /// The brief as the only message.
-    Bare,
-    /// The brief as a text to go on from.
-    Text,
-}
-
-/// The prompt, in the first form that leaves room for a draft and for enough of the brief.
-fn prompt_ids(engine: &Engine, brief: &Brief) -> Result<Vec<u32>> {
-    let max_seq = engine.session.max_seq();
-    let too_short = ComposeError::Context { needed: LEAST_CONTEXT, found: max_seq };
-    if max_seq < LEAST_CONTEXT {
-        return Err(too_short.into());
-    }
-    let room = (brief.max_units() / 2 + LEAST_ROOM).min(max_seq / 2);
-    for form in [Form::Full, Form::Bare, Form::Text] {
-        if let Some(ids) = fitting_ids(engine, brief, form, (max_seq - room) as usize)? {
-            return Ok(ids);
-        }
-    }
-    Err(too_short.into())
-}
-
-/// The prompt in one form, the brief shortened until it fits the budget of tokens.
-fn fitting_ids(engine: &Engine, brief: &Brief, form: Form, budget: usize) -> Result<Option<Vec<u32>>> {
-    // Few tokens stand for more than sixteen bytes; what is still too long is cut again below.
-    let mut text = prompt::shortened(&brief.brief, budget * 16);
-    loop {
-        let ids = encode(engine, brief, text, form)?;
-        if ids.len() <= budget && !ids.is_empty() {
-            return Ok(Some(ids));
-        }
-        let smaller = text.len() * budget / ids.len().max(1) * 15 / 16;
-        let least = if matches!(form, Form::Text) { 1 } else { LEAST_BRIEF_BYTES.min(brief.brief.len()) };
-        if smaller < least || smaller >= text.len() {
-            return Ok(None);
-        }
-        text = prompt::shortened(text, smaller);
-    }
-}
-
-/// Ids of the prompt: what the writer typed never becomes a control token.
-fn encode(engine: &Engine, brief: &Brief, text: &str, form: Form) -> Result<Vec<u32>> {
-    let tokenizer = &engine.tokenizer;
-    let plain = |text: &str| tokenizer.bos().into_iter().chain(tokenizer.encode_plain(text)).collect();
-    let Some(template) = engine.template.as_ref().filter(|_| !matches!(form, Form::Text)) else {
-        return Ok(plain(&if matches!(form, Form::Full) { prompt::plain_text(brief, text) } else { text.to_string() }));
-    };
-    let style = if matches!(form, Form::Full) { engine.prompt_style } else { PromptStyle::Brief };
-    let (messages, variables) = prompt::messages(brief, text, style, engine.writing.emoji);
-    let rendered = template.encode(tokenizer, &messages, &variables).or_else(|error| match messages.len() {
-        1 => Err(error),
-        // Some templates refuse a system message.
-        _ => template.encode(tokenizer, &prompt::single_message(brief, text), &variables),
-    });
-    Ok(rendered?.1)
 }

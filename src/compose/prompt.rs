@@ -4,7 +4,8 @@
 //! metadata); any other instruct model is told in plain English.
 
 use super::brief::{Brief, EmojiRule, Hashtags, TargetLength, Tone};
-use crate::text::Message;
+use super::error::ComposeError;
+use crate::{Result, engine::Engine, text::Message};
 use serde_json::{Map, Value};
 
 /// How a model wants to be asked.
@@ -27,8 +28,76 @@ impl PromptStyle {
     }
 }
 
+/// Tokens a prompt must leave for a draft, however short, and tokens a model's context must have for composing at all.
+const LEAST_ROOM: u32 = 24;
+const LEAST_CONTEXT: u32 = 48;
+/// A form of asking that leaves less of the brief than this gives way to a shorter form.
+const LEAST_BRIEF_BYTES: usize = 64;
+
+/// How a brief is put, from the most explicit to what fits the smallest context.
+#[derive(Clone, Copy)]
+enum Form {
+    /// As the model wants to be asked.
+    Full,
+    /// The brief as the only message.
+    Bare,
+    /// The brief as a text to go on from.
+    Text,
+}
+
+/// The prompt, in the first form that leaves room for a draft and for enough of the brief.
+pub(super) fn ids(engine: &Engine, brief: &Brief) -> Result<Vec<u32>> {
+    let max_seq = engine.session.max_seq();
+    let too_short = ComposeError::Context { needed: LEAST_CONTEXT, found: max_seq };
+    if max_seq < LEAST_CONTEXT {
+        return Err(too_short.into());
+    }
+    let room = (brief.max_units() / 2 + LEAST_ROOM).min(max_seq / 2);
+    for form in [Form::Full, Form::Bare, Form::Text] {
+        if let Some(ids) = fitting_ids(engine, brief, form, (max_seq - room) as usize)? {
+            return Ok(ids);
+        }
+    }
+    Err(too_short.into())
+}
+
+/// The prompt in one form, the brief shortened until it fits the budget of tokens.
+fn fitting_ids(engine: &Engine, brief: &Brief, form: Form, budget: usize) -> Result<Option<Vec<u32>>> {
+    // Few tokens stand for more than sixteen bytes; what is still too long is cut again below.
+    let mut text = shortened(&brief.brief, budget * 16);
+    loop {
+        let ids = encode(engine, brief, text, form)?;
+        if ids.len() <= budget && !ids.is_empty() {
+            return Ok(Some(ids));
+        }
+        let smaller = text.len() * budget / ids.len().max(1) * 15 / 16;
+        let least = if matches!(form, Form::Text) { 1 } else { LEAST_BRIEF_BYTES.min(brief.brief.len()) };
+        if smaller < least || smaller >= text.len() {
+            return Ok(None);
+        }
+        text = shortened(text, smaller);
+    }
+}
+
+/// Ids of the prompt: what the writer typed never becomes a control token.
+fn encode(engine: &Engine, brief: &Brief, text: &str, form: Form) -> Result<Vec<u32>> {
+    let tokenizer = &engine.tokenizer;
+    let plain = |text: &str| tokenizer.bos().into_iter().chain(tokenizer.encode_plain(text)).collect();
+    let Some(template) = engine.template.as_ref().filter(|_| !matches!(form, Form::Text)) else {
+        return Ok(plain(&if matches!(form, Form::Full) { plain_text(brief, text) } else { text.to_string() }));
+    };
+    let style = if matches!(form, Form::Full) { engine.prompt_style } else { PromptStyle::Brief };
+    let (messages, variables) = messages(brief, text, style, engine.writing.emoji);
+    let rendered = template.encode(tokenizer, &messages, &variables).or_else(|error| match messages.len() {
+        1 => Err(error),
+        // Some templates refuse a system message.
+        _ => template.encode(tokenizer, &single_message(brief, text), &variables),
+    });
+    Ok(rendered?.1)
+}
+
 /// Messages and variables for a chat template. `text` is the brief, or as much of it as fits; `emoji`: whether the model is good at them.
-pub fn messages(brief: &Brief, text: &str, style: PromptStyle, emoji: bool) -> (Vec<Message>, Map<String, Value>) {
+fn messages(brief: &Brief, text: &str, style: PromptStyle, emoji: bool) -> (Vec<Message>, Map<String, Value>) {
     match style {
         PromptStyle::Brief => (vec![Message::new("user", text)], variables(brief, emoji)),
         PromptStyle::Instructions => (vec![Message::new("system", SYSTEM), Message::new("user", request(brief, text))], Map::new()),
@@ -36,17 +105,17 @@ pub fn messages(brief: &Brief, text: &str, style: PromptStyle, emoji: bool) -> (
 }
 
 /// The same for a template that refuses a system message.
-pub fn single_message(brief: &Brief, text: &str) -> Vec<Message> {
+fn single_message(brief: &Brief, text: &str) -> Vec<Message> {
     vec![Message::new("user", format!("{SYSTEM}\n\n{}", request(brief, text)))]
 }
 
 /// The prompt for a model that only continues text.
-pub fn plain_text(brief: &Brief, text: &str) -> String {
+fn plain_text(brief: &Brief, text: &str) -> String {
     format!("Notes: {text}\n\n{}, at most {} characters:\n", capitalised(&what(brief)), brief.max_units())
 }
 
 /// At most `max_bytes` of a brief, cut after a word if there is one to cut after.
-pub fn shortened(brief: &str, max_bytes: usize) -> &str {
+fn shortened(brief: &str, max_bytes: usize) -> &str {
     if brief.len() <= max_bytes {
         return brief;
     }

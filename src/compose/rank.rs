@@ -15,6 +15,9 @@ const FUNCTION_WORDS: &str = "about after again all also am an and any are as at
     over own please same she should so some still such than that that's the their them then there these they this those through to too \
     two under until up us very want was we we're were what when where which while who why will with would yes yet you your";
 
+/// What a text loses whose every content word is its own.
+const OWN_WORDS_COST: f32 = 2.0;
+
 /// What a brief asks to be mentioned.
 #[derive(Clone, Debug)]
 pub struct Keywords {
@@ -28,9 +31,7 @@ impl Keywords {
     /// The content words and numbers of a brief.
     pub fn of(brief: &str) -> Keywords {
         let given: BTreeSet<String> = words(brief).map(|(_, word)| word).collect();
-        let is_function = |word: &str| FUNCTION_WORDS.split_whitespace().any(|function| function == word);
-        let counts = |word: &&String| (word.chars().count() > 2 || word.parse::<u64>().is_ok()) && !is_function(word);
-        Keywords { words: given.iter().filter(counts).cloned().collect(), numbers: numbers(brief), given }
+        Keywords { words: given.iter().filter(|word| is_content(word)).cloned().collect(), numbers: numbers(brief), given }
     }
 
     /// The content words, in lower case.
@@ -45,7 +46,7 @@ impl Keywords {
         let found = numbers(text);
         let numbers_kept = share(self.numbers.intersection(&found).count(), self.numbers.len());
         let invented = found.difference(&self.numbers).count() as f32 + self.invented_names(text) as f32;
-        3.0 * kept + numbers_kept - 2.0 * invented - 10.0 * repetition(&said)
+        3.0 * kept + numbers_kept - 2.0 * invented - 10.0 * repetition(&said) - OWN_WORDS_COST * self.own_words(&said)
     }
 
     /// How much of a text an earlier draft has said already: the largest share of its runs of three words that stand in one of them.
@@ -59,6 +60,13 @@ impl Keywords {
         earlier.iter().map(shared).fold(0.0, f32::max)
     }
 
+    /// The share of content words that the brief does not hold: what a small model adds of its own is seldom sense.
+    fn own_words(&self, said: &[String]) -> f32 {
+        let content: Vec<&String> = said.iter().filter(|word| is_content(word)).collect();
+        let own = content.iter().filter(|word| !self.given.iter().any(|given| same_stem(word, given))).count();
+        if content.is_empty() { 0.0 } else { share(own, content.len()) }
+    }
+
     /// Capitalised words inside a sentence that the brief does not hold.
     fn invented_names(&self, text: &str) -> usize {
         let is_name = |(at, word): &(usize, String)| {
@@ -69,6 +77,12 @@ impl Keywords {
         };
         words(text).filter(is_name).count()
     }
+}
+
+/// Whether a word in lower case says what a text is about.
+fn is_content(word: &str) -> bool {
+    let is_function = FUNCTION_WORDS.split_whitespace().any(|function| function == word);
+    (word.chars().count() > 2 || word.parse::<u64>().is_ok()) && !is_function
 }
 
 /// Whether two words in lower case are forms of one.

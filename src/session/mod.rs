@@ -4,6 +4,7 @@
 //! a new epoch; what the old row drew meanwhile comes back with the old epoch and is dropped.
 
 mod flight;
+mod inspect;
 mod request;
 mod roofline;
 mod sampling;
@@ -19,7 +20,7 @@ use crate::{
         decoder::{self, Purpose},
         weights::Weights,
     },
-    plan::{BufferId, KernelTime, MAX_STEPS, Machine, MemorySpec, NO_TOKEN, PlanId, Row},
+    plan::{BufferId, MAX_STEPS, Machine, MemorySpec, NO_TOKEN, PlanId, Row},
 };
 use flight::Flight;
 use request::{out_of_bounds, within};
@@ -227,69 +228,6 @@ impl Session {
     /// Fixes how many steps a submission holds (1 to [`MAX_STEPS`]) and how many submissions are aloft, for tests and measurements.
     pub fn pin_flight(&mut self, steps: u32, submissions: usize) {
         self.flight.pin(steps.clamp(1, MAX_STEPS), submissions.max(1));
-    }
-
-    /// Logits `[tokens, vocab_size]` at every position of one sequence, through the prefill kernels in chunks of `chunk`.
-    ///
-    /// # Errors
-    /// If there are no tokens, more than the context holds, or an id out of the vocabulary, or the device fails.
-    pub async fn logits(&mut self, tokens: &[u32], chunk: u32) -> Result<Vec<f32>> {
-        within("chunk", chunk, 1, 1024)?;
-        self.compute_logits(tokens, chunk, chunk.next_multiple_of(8)).await
-    }
-
-    /// The same through the kernels that decode the most drafts together: what the self-test compares.
-    ///
-    /// # Errors
-    /// As [`Session::logits`].
-    pub async fn decoding_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
-        let (_, rows) = self.decode_plan(self.count);
-        self.compute_logits(tokens, rows, rows).await
-    }
-
-    async fn compute_logits(&mut self, tokens: &[u32], chunk: u32, capacity: u32) -> Result<Vec<f32>> {
-        self.check_prompt(tokens, self.max_seq as usize)?;
-        self.flight.drain(self.machine.as_mut()).await?;
-        self.cached.clear();
-        let (plan, logits) = match self.logits {
-            Some((rows, plan, logits)) if rows == capacity => (plan, logits),
-            _ => {
-                let (plan, logits) = decoder::plan(&self.config, &self.weights, Purpose::Logits, capacity);
-                let logits = logits.expect("a logits plan has logits");
-                let plan = self.machine.compile(&plan).await?;
-                self.logits = Some((capacity, plan, logits));
-                (plan, logits)
-            }
-        };
-        let mut all = Vec::with_capacity(tokens.len() * self.config.vocab_size as usize);
-        for (index, part) in tokens.chunks(chunk as usize).enumerate() {
-            let rows = prompt_rows(part, index as u32 * chunk, capacity);
-            self.machine.write_rows(plan, 0, &rows);
-            self.machine.run(plan).await?;
-            let values = self.machine.read(plan, logits).await?;
-            all.extend_from_slice(&values[..part.len() * self.config.vocab_size as usize]);
-        }
-        Ok(all)
-    }
-
-    /// What the device can do at best, by the host's clock in milliseconds. Takes about a second; between requests.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub async fn roofline(&mut self, clock: &dyn Fn() -> f64) -> Result<Roofline> {
-        self.flight.drain(self.machine.as_mut()).await?;
-        roofline::measure(self.machine.as_mut(), clock).await
-    }
-
-    /// How long each dispatch of one step takes for the drafts under way; empty where the device has no timestamps. What the step draws is
-    /// lost, so nothing but a new `start` may follow.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub async fn time_kernels(&mut self) -> Result<Vec<KernelTime>> {
-        self.flight.drain(self.machine.as_mut()).await?;
-        let (plan, _) = self.decode_plan(self.drafts.len() as u32);
-        Ok(self.machine.time_kernels(plan).await?)
     }
 
     fn check(&self, request: &Request) -> Result<(), SessionError> {
