@@ -29,24 +29,37 @@ def main():
 
 def check(kind: str, record: dict):
     if kind.startswith("posts"):
-        yield from check_posts(record)
+        yield from check_posts(record, ANGLES, range(4, 5))
+    elif kind.startswith("plain"):
+        yield from check_posts(record, {"plain"}, range(1, 4))
+        yield from check_plain(record)
     elif kind.startswith("edits") and record["task"] not in TASKS:
         yield f"task {record['task']}"
     elif kind.startswith("continue") and len(record["start"] + " " + record["text"]) > 280:
         yield "longer than a post"
 
 
-def check_posts(record: dict):
-    if len(record["takes"]) != 4:
+def check_posts(record: dict, angles: set[str], takes: range):
+    if len(record["takes"]) not in takes:
         yield f"{len(record['takes'])} takes"
     for take in record["takes"]:
         text = take["text"]
-        if take["angle"] not in ANGLES or take["tone"] not in TONES:
+        if take["angle"] not in angles or take["tone"] not in TONES:
             yield f"angle or tone: {take['angle']} {take['tone']}"
-        if not 15 <= len(text) <= 280 or not END.search(text) or UNWANTED.search(text):
+        if not 12 <= len(text) <= 280 or not END.search(text) or UNWANTED.search(text):
             yield f"length, end or wording: {text}"
         if not set(re.findall(r"\d+", text)) <= set(re.findall(r"\d+", record["brief"])):
             yield f"a number its brief does not have: {text}"
+
+
+def check_plain(record: dict):
+    spoken = lambda text: re.findall(r"[a-z0-9']+", text.lower())
+    brief = spoken(record["brief"])
+    for text in (take["text"] for take in record["takes"]):
+        if set(re.findall(r"\d+", record["brief"])) - set(re.findall(r"\d+", text)):
+            yield f"a number of its brief is lost: {text}"
+        if len(brief) >= 6 and " ".join(brief) in " ".join(spoken(text)):
+            yield f"the brief as it stands: {text}"
 
 
 if __name__ == "__main__":

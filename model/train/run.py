@@ -1,9 +1,9 @@
 """Packed shards -> finished weights in one command, for a machine with GPUs and without the corpus.
 
-    python data.py --xz runs/shards                       beforehand, where the corpus is: 15 MB
+    python data.py --xz runs/shards                       beforehand, where the corpus is
     python run.py --shards runs/shards --out OUT          22 minutes of training, resumable
 
-General text first, then posts; every GPU there is (torchrun). The result is a Hugging Face folder: config.json and bf16
+General text first, then posts of all kinds, then plain ones; every GPU there is (torchrun). The result is a Hugging Face folder: config.json and bf16
 safetensors in parts of at most 15 MiB with their index, which export.py turns into the GGUF. Started again it goes on.
 """
 import argparse
@@ -20,7 +20,7 @@ from model import Config
 
 HERE = Path(__file__).resolve().parent
 PART_BYTES = 15 * 1024 * 1024
-GENERAL_SHARE = 0.45  # of the minutes
+SHARES = {"general": 0.4, "posts": 0.25, "plain": 0.35}  # of the minutes
 GPU_TOKENS = 20 * 3360  # padded tokens a batch and rank
 
 
@@ -28,18 +28,19 @@ def main():
     args = arguments()
     data = args.out / "data"
     unpack(args.shards, data)
-    general, posts = args.out / "general", args.out / "posts"
     start = ["--init", str(args.init)] if args.init else ["--config", str(args.config)] if args.config else []
-    train(args, data, general, "general", GENERAL_SHARE * args.minutes, ["--lr", "2e-3", "--muon-lr", "2e-2", "--dropout", "0", *start])
-    train(args, data, posts, "posts", (1 - GENERAL_SHARE) * args.minutes, ["--dropout", "0.1", "--init", str(general / "latest.pt")])
-    write_parts(posts / "best.pt", args.out / "weights")
+    for phase, share in SHARES.items():
+        rates = ["--lr", "2e-3", "--muon-lr", "2e-2", "--dropout", "0"] if phase == "general" else ["--dropout", "0.1"]
+        train(args, data, args.out / phase, phase, share * args.minutes, [*rates, *start])
+        start = ["--init", str(args.out / phase / "best.pt")]
+    write_parts(args.out / "plain" / "best.pt", args.out / "weights")
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shards", type=Path, default=HERE / "runs" / "shards")
     parser.add_argument("--out", type=Path, default=HERE / "runs" / "full")
-    parser.add_argument("--minutes", type=float, default=22, help="of training, both phases together")
+    parser.add_argument("--minutes", type=float, default=22, help="of training, all phases together")
     parser.add_argument("--init", type=Path, help="weights to begin with; none: from scratch")
     parser.add_argument("--config", type=Path, help="config.json of a model from scratch; none: 10 layers of 320")
     return parser.parse_args()
