@@ -82,7 +82,15 @@ impl Cpu {
             reserved: [0; 2],
         };
         let state = State { caches: Caches::default(), history: History::default(), mask: Vec::new(), sampling };
-        let engine = Engine { weights: Vec::new(), vectors: Vec::new(), plans: Vec::new(), state, pace: Pace::new(pause) };
+        let engine = Engine {
+            weights: Vec::new(),
+            vectors: Vec::new(),
+            plans: Vec::new(),
+            state,
+            pace: Pace::new(pause),
+            active: Vec::new(),
+            embedding: Planes::default(),
+        };
         Cpu { engine, queue: VecDeque::new(), finished: VecDeque::new(), num_tickets: 0, stream: Vec::new(), rounding: false }
     }
 

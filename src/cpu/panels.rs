@@ -85,15 +85,16 @@ impl Panels {
     ///
     /// # Panics
     /// If it does not exist.
-    pub fn read(&self, row: usize) -> Planes {
+    pub fn read(&self, row: usize, planes: &mut Planes) {
         let lane = row % PANEL;
         let (packed, scales) = self.panel(row / PANEL);
-        let mut codes = vec![0; packed.len() / PANEL];
+        planes.codes.resize(packed.len() / PANEL, 0);
         match self.layout {
-            Layout::I8 { .. } => read_i8(packed, lane, &mut codes),
-            _ => read_i4(packed, lane, &mut codes),
+            Layout::I8 { .. } => read_i8(packed, lane, &mut planes.codes),
+            _ => read_i4(packed, lane, &mut planes.codes),
         }
-        Planes { codes, scales: scales.chunks_exact(PANEL).map(|scales| scales[lane]).collect() }
+        planes.scales.clear();
+        planes.scales.extend(scales.chunks_exact(PANEL).map(|scales| scales[lane]));
     }
 
     /// Codes and scales of a panel.

@@ -112,6 +112,10 @@ pub(super) struct Engine {
     pub(super) plans: Vec<Compiled>,
     pub(super) state: State,
     pub(super) pace: Pace,
+    /// Of the replay under way: the rows that compute.
+    pub(super) active: Vec<usize>,
+    /// One row of an embedding, taken out of its panel.
+    pub(super) embedding: Planes,
 }
 
 impl Compiled {
@@ -130,10 +134,6 @@ impl Compiled {
 
     pub(super) fn stride(&self, buffer: BufferId) -> usize {
         stride(self.plan.buffers[buffer.0].width) as usize
-    }
-
-    fn active(&self) -> Vec<usize> {
-        (0..self.rows.len()).filter(|row| self.rows[*row].active != 0).collect()
     }
 
     /// Fills the scratch with the norm of every active row of x.
@@ -156,25 +156,26 @@ impl Compiled {
 impl Engine {
     /// Replays a plan once; the draws of its rows, if it samples.
     pub(super) async fn replay(&mut self, id: PlanId) -> Vec<Sampled> {
-        let Engine { weights, vectors, plans, state, pace } = self;
+        let Engine { weights, vectors, plans, state, pace, active, embedding } = self;
         let compiled = &mut plans[id.0];
+        active.clear();
+        active.extend((0..compiled.rows.len()).filter(|row| compiled.rows[*row].active != 0));
         let mut drawn = Vec::new();
         for index in 0..compiled.plan.ops.len() {
             match compiled.plan.ops[index].clone() {
-                Op::Embed { table, x } => embed_rows(compiled, &weights[table.0], x),
+                Op::Embed { table, x } => embed_rows(compiled, active, &weights[table.0], x, embedding),
                 Op::Linear { weight, x, norm, bias, y, then } => {
-                    let active = compiled.active();
                     if let Some(norm) = &norm {
-                        compiled.normalize(x, norm, &vectors[norm.gain.0], &active);
+                        compiled.normalize(x, norm, &vectors[norm.gain.0], active);
                     }
                     let bias = bias.map(|bias| vectors[bias.0].as_slice());
                     let linear = Linear { weight: &weights[weight.0], x, normed: norm.is_some(), bias, y, then };
-                    linear.run(compiled, &active, pace).await;
+                    linear.run(compiled, active, pace).await;
                 }
-                Op::Rope { qkv, q, layer, heads } => rope_rows(compiled, &mut state.caches, qkv, q, layer, &heads),
+                Op::Rope { qkv, q, layer, heads } => rope_rows(compiled, active, &mut state.caches, (qkv, q), layer, &heads),
                 Op::Attention { q, out, layer, heads } => {
-                    for row in compiled.active() {
-                        let work = attend(compiled, row, &state.caches, q, out, layer, &heads);
+                    for row in active.iter() {
+                        let work = attend(compiled, *row, &state.caches, q, out, layer, &heads);
                         pace.spend(work).await;
                     }
                 }
@@ -254,9 +255,9 @@ fn view(layout: Layout, cols: u32, planes: &Planes) -> PlanesView<'_> {
     PlanesView { layout, cols, codes: &planes.codes, scales: &planes.scales }
 }
 
-fn embed_rows(compiled: &mut Compiled, table: &Weight, x: BufferId) {
+fn embed_rows(compiled: &mut Compiled, active: &[usize], table: &Weight, x: BufferId, embedding: &mut Planes) {
     let stride = compiled.stride(x);
-    for row in compiled.active() {
+    for &row in active {
         let token = compiled.rows[row].token;
         let mut pieces = table.spec.pieces.iter().zip(&table.pieces);
         let Some((piece, stored)) = pieces.find(|(piece, _)| piece.rows.contains(&token)) else {
@@ -266,14 +267,17 @@ fn embed_rows(compiled: &mut Compiled, table: &Weight, x: BufferId) {
         let x = &mut compiled.buffers[x.0][row * stride..][..stride];
         match stored {
             Stored::Planes(planes) => embed(&view(piece.layout, table.spec.cols, planes), within, x),
-            Stored::Panels { panels, .. } => embed(&view(piece.layout, table.spec.cols, &panels.read(within)), 0, x),
+            Stored::Panels { panels, .. } => {
+                panels.read(within, embedding);
+                embed(&view(piece.layout, table.spec.cols, embedding), 0, x);
+            }
         }
     }
 }
 
-fn rope_rows(compiled: &mut Compiled, caches: &mut Caches, qkv: BufferId, q: BufferId, layer: u32, heads: &Heads) {
+fn rope_rows(compiled: &mut Compiled, active: &[usize], caches: &mut Caches, (qkv, q): (BufferId, BufferId), layer: u32, heads: &Heads) {
     let (qkv_stride, q_stride) = (compiled.stride(qkv), compiled.stride(q));
-    for index in compiled.active() {
+    for &index in active {
         let row = compiled.rows[index];
         let (qkv, q) = compiled.pair(qkv, q);
         rope(caches, layer, heads, &row, &qkv[index * qkv_stride..][..qkv_stride], &mut q[index * q_stride..][..q_stride]);
