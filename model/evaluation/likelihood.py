@@ -5,6 +5,7 @@ must predict, so its figure is an upper bound. The trigram sees neither, only (w
 """
 import json
 import math
+import random
 import tempfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from batches import Shard
-from data import hand_written, held_out, pack, takes
+from data import hand_written, held_out, pack, plain, takes
 from model import Llama
 from prompt import ANGLES
 from tokenizers import Tokenizer
@@ -28,7 +29,7 @@ PARITY_TEXTS = ("We open on Thursday at 9. Bring your dog, a towel and 2 friends
 
 def held_out_pairs(data: Path) -> dict[str, list[tuple]]:
     """{set: [(task, tone, angle, brief, text)]}; the natural posts only where train/data.py has run."""
-    sets = {"hand-written": takes([p for p in hand_written() if held_out(p["brief"])])}
+    sets = {"hand-written": takes(p for p in hand_written() if held_out(p["brief"])), "plain": takes(p for p in plain() if held_out(p["brief"]))}
     natural = data / "valid-natural.json"
     return sets | ({"natural": json.loads(natural.read_text(encoding="utf-8"))} if natural.exists() else {})
 
@@ -40,7 +41,7 @@ def model_bits(model: Llama, tokenizer: Tokenizer, pairs: list[tuple]) -> tuple[
     bits, of_angles = 0.0, 0.0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pairs.npz"
-        pack(path, tokenizer, pairs)
+        pack(path, tokenizer, pairs, random.Random(0))
         for ids, targets in Shard(path).in_order(BATCH_TOKENS):
             wanted = targets[targets >= 0]
             each = F.cross_entropy(model.logits(model.hidden(ids)[targets >= 0]), wanted, reduction="none") / math.log(2)
@@ -55,7 +56,7 @@ def num_bytes(pairs: list[tuple]) -> int:
 def train_trigram(tokenizer: Tokenizer, data: Path) -> Trigram:
     """On the natural posts, where there are any, and every hand-written post that is not held out."""
     eos, natural = tokenizer.token_to_id("<|eos|>"), data / "natural.npz"
-    written = [text for *_, text in takes([p for p in hand_written() if not held_out(p["brief"])])]
+    written = [text for *_, text in takes(p for p in hand_written() + plain() if not held_out(p["brief"]))]
     texts = [encoded.ids + [eos] for encoded in tokenizer.encode_batch(written, add_special_tokens=False)]
     return Trigram(texts + (shard_texts(natural) if natural.exists() else []), tokenizer.get_vocab_size(), tokenizer.token_to_id("<|bos|>"))
 
