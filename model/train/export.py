@@ -38,7 +38,8 @@ def main():
     parser.add_argument("--top-k", type=int, default=40)
     parser.add_argument("--repetition-penalty", type=float, default=1.0)
     parser.add_argument("--candidates", type=int, default=4, help="written for each draft handed out")
-    parser.add_argument("--stutters", type=int, default=16, help="times a draft is taken back for beginning to say something again")
+    parser.add_argument("--stutters", type=int, default=16, help="times a draft is taken back for saying something again, or a word that does not exist")
+    parser.add_argument("--spelling", type=int, choices=[0, 1], default=1, help="take back words that neither a token nor the brief holds")
     parser.add_argument("--emoji", action="store_true", help="ask for emoji where they are left to the model")
     parser.add_argument("--boost", type=float, default=2.0, help="added to the scores of the brief's words until they are written")
     args = parser.parse_args()
@@ -133,6 +134,7 @@ def write_sampling(writer: gguf.GGUFWriter, args):
     writer.add_uint32("kinglet.candidates", args.candidates)
     writer.add_float32("kinglet.boost", args.boost)
     writer.add_uint32("kinglet.stutters", args.stutters)
+    writer.add_uint32("kinglet.spelling", args.spelling)
     writer.add_uint32("kinglet.emoji", int(args.emoji))
 
 

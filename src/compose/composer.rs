@@ -42,7 +42,11 @@ impl Composer {
         let drafts: Vec<u32> = (0..brief.count).collect();
         let together = (engine.session.max_count() / candidates).max(1) as usize;
         let rounds = drafts.chunks(together).map(|drafts| Round { drafts: drafts.to_vec(), candidates, words_only: false }).collect();
-        let (guard, keywords) = (DraftGuard::new(brief), Keywords::of(&brief.brief));
+        let guard = match engine.writing.spelling {
+            true => DraftGuard::new(brief).knowing(vocabulary::whole_words(&engine.tokenizer, engine.session.config().vocab_size)),
+            false => DraftGuard::new(brief),
+        };
+        let keywords = Keywords::of(&brief.brief);
         let mut composition = Composition {
             brief: brief.clone(),
             guard,
@@ -183,7 +187,7 @@ impl Composition {
             detokenizer: engine.tokenizer.detokenizer(true),
             state: match round.words_only {
                 true => DraftState::without_retakes(),
-                false => DraftState::without_stutter(engine.writing.stutters),
+                false => DraftState::without_slips(engine.writing.stutters),
             },
             words_only: round.words_only,
             done: false,

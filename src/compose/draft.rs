@@ -62,8 +62,10 @@ pub struct DraftState {
     text: String,
     retakes: u32,
     local_retakes: u32,
-    /// Times it may still be taken back for saying something again.
-    stutters_left: u32,
+    /// Times it may still be taken back for a slip.
+    slips_left: u32,
+    /// Tokens that the last slip left.
+    last_slip: Option<usize>,
     /// The longest repaired text of all attempts.
     spare: Option<String>,
 }
@@ -74,9 +76,9 @@ impl DraftState {
         DraftState { retakes: MAX_RETAKES, local_retakes: MAX_LOCAL_RETAKES, ..DraftState::default() }
     }
 
-    /// A draft that is taken back up to so many times when it begins to say something again.
-    pub fn without_stutter(stutters_left: u32) -> DraftState {
-        DraftState { stutters_left, ..DraftState::default() }
+    /// A draft that is taken back up to so many times for slips of the model ([`DraftGuard::slip`]).
+    pub fn without_slips(slips_left: u32) -> DraftState {
+        DraftState { slips_left, ..DraftState::default() }
     }
 
     /// The text so far.
@@ -100,14 +102,19 @@ impl DraftState {
         }
         self.text = tidy(raw);
         self.marks.push(self.text.len());
-        match guard.judge(&self.text, ending) {
-            Verdict::Continue if self.stutters_left > 0 => match guard.stutter(&self.text, ending) {
-                Some(keep) => {
-                    self.stutters_left -= 1;
-                    self.back_to(self.tokens_within(keep))
-                }
-                None => Action::Continue,
-            },
+        let verdict = guard.judge(&self.text, ending);
+        if self.slips_left > 0
+            && matches!(verdict, Verdict::Continue | Verdict::Stop { at_limit: false, .. })
+            && let Some(keep) = guard.slip(&self.text, ending)
+        {
+            self.slips_left -= 1;
+            let first = self.tokens_within(keep);
+            // The same place again means that the token before it is at fault.
+            let first = if self.last_slip == Some(first) { first.saturating_sub(1) } else { first };
+            self.last_slip = Some(first);
+            return self.back_to(first);
+        }
+        match verdict {
             Verdict::Continue => Action::Continue,
             Verdict::Stop { text, at_limit } => Action::Finish { text, stop: if at_limit { StopReason::Limit } else { StopReason::End } },
             Verdict::Rewind { keep, fault } => self.take_back(guard, keep, fault, ending),

@@ -2,8 +2,10 @@
 //!
 //! The rules a draft is held to: valid for its network and no longer than asked; ends where a sentence ends; no hashtag, emoji, link or
 //! handle that was not allowed or given; no number that the brief does not hold; no sentence twice; not the brief again. What should
-//! not be said twice in smaller pieces is told apart from the rules: [`DraftGuard::stutter`]. Pure functions over text that `tidy`
+//! not be said twice in smaller pieces, and words that do not exist, are told apart from the rules: [`DraftGuard::slip`]. Pure functions over text that `tidy`
 //! made; who acts on a verdict is `draft`.
+
+mod slips;
 
 use super::brief::{Brief, EmojiRule};
 use super::emoji::is_emoji;
@@ -65,10 +67,13 @@ pub enum Fault {
     Unfinished,
 }
 
+/// Marks that part hours and minutes.
+fn is_point(byte: u8) -> bool {
+    matches!(byte, b'.' | b':')
+}
+
 /// Marks within a number.
 const PARTS_DIGITS: [char; 3] = ['.', ':', ','];
-/// Words that may stand twice in a row.
-const MAY_DOUBLE: [&str; 8] = ["very", "really", "that", "had", "so", "many", "long", "far"];
 
 /// The rules of one brief.
 #[derive(Clone, Debug)]
@@ -81,6 +86,8 @@ pub struct DraftGuard {
     brief: String,
     brief_words: Vec<String>,
     brief_links: Vec<String>,
+    /// Words that the model spells with one token; empty if it may use any word.
+    known_words: HashSet<String>,
 }
 
 impl DraftGuard {
@@ -95,7 +102,13 @@ impl DraftGuard {
             brief_words: words(&lower).map(|(_, word)| word).collect(),
             brief_links: links(&lower).map(|range| lower[range].to_string()).collect(),
             brief: lower,
+            known_words: HashSet::new(),
         }
+    }
+
+    /// Words beside the brief's own that the model is trusted to spell ([`DraftGuard::slip`]).
+    pub fn knowing(self, known_words: HashSet<String>) -> DraftGuard {
+        DraftGuard { known_words, ..self }
     }
 
     /// Judges a text.
@@ -208,10 +221,9 @@ impl DraftGuard {
         })
     }
 
-    /// A number that the brief does not hold, whichever mark parts its digits there.
+    /// A number that the brief does not hold; 7.30 is 7:30.
     fn number(&self, text: &str, ending: Ending) -> Option<usize> {
-        let same =
-            |given: &str, found: &str| given.bytes().zip(found.bytes()).all(|(a, b)| a == b || !(a.is_ascii_digit() || b.is_ascii_digit()));
+        let same = |given: &str, found: &str| given.bytes().zip(found.bytes()).all(|(a, b)| a == b || (is_point(a) && is_point(b)));
         let holds = |found: &str, unfinished: bool| {
             let fits = |given: &str| given.len() == found.len() || (unfinished && given.len() > found.len());
             numbers(&self.brief).any(|given| fits(&self.brief[given.clone()]) && same(&self.brief[given], found))
@@ -219,22 +231,6 @@ impl DraftGuard {
         // A mark at the end of an unfinished text may be the middle of a number.
         let open = |end: usize| ending == Ending::Open && text[end..].trim_start_matches(PARTS_DIGITS).is_empty();
         numbers(text).find(|number| !holds(&text[number.clone()], open(number.end))).map(|number| number.start)
-    }
-
-    /// Where a text begins to say again what it has said: the last word of three in a row that it had before, or the second of one word
-    /// twice in a row that the brief does not double. A good model seldom does, and a draft may; so it is no fault.
-    pub fn stutter(&self, text: &str, ending: Ending) -> Option<usize> {
-        let said: Vec<(usize, String)> = words(seen(text, ending)).collect();
-        let run = |at: usize| [&said[at - 2].1, &said[at - 1].1, &said[at].1];
-        let twice = |at: usize| {
-            let (start, word) = &said[at - 1];
-            said[at].1 == *word && said[at].0 == start + word.len() + 1 && !MAY_DOUBLE.contains(&word.as_str())
-        };
-        let given = |from: usize, to: usize| {
-            self.brief_words.windows(to - from).any(|run| run.iter().eq(said[from..to].iter().map(|(_, word)| word)))
-        };
-        let mut runs = HashSet::new();
-        (1..said.len()).find(|&at| (twice(at) && !given(at - 1, at + 1)) || (at >= 2 && !runs.insert(run(at)))).map(|at| said[at].0)
     }
 
     fn holds_handle(&self, name: &str, unfinished: bool) -> bool {

@@ -86,7 +86,7 @@ fn is_content(word: &str) -> bool {
 }
 
 /// Whether two words in lower case are forms of one.
-fn same_stem(a: &str, b: &str) -> bool {
+pub(super) fn same_stem(a: &str, b: &str) -> bool {
     if a == b {
         return true;
     }

@@ -4,6 +4,7 @@
 
 use super::brief::{Brief, EmojiRule};
 use crate::text::Tokenizer;
+use std::collections::HashSet;
 
 /// The first two bytes of nearly every emoji, as byte-level vocabularies spell them.
 const EMOJI_BYTES: &str = "ðŁ";
@@ -37,6 +38,13 @@ pub(super) fn first_tokens(tokenizer: &Tokenizer, words: &[String]) -> Vec<u32> 
         bare.len() > 1 || bare.bytes().all(|b| b.is_ascii_digit())
     };
     first.filter(says_enough).collect()
+}
+
+/// Words in lower case that one token spells, with the space before it.
+pub(super) fn whole_words(tokenizer: &Tokenizer, vocab_size: u32) -> HashSet<String> {
+    let spelled = (0..vocab_size).filter_map(|id| tokenizer.id_to_token(id));
+    let word = |token: String| token.strip_prefix(['Ġ', '▁', ' ']).map(str::to_ascii_lowercase);
+    spelled.filter_map(word).filter(|word| word.len() > 2 && word.bytes().all(|c| c.is_ascii_lowercase())).collect()
 }
 
 /// All tokens but those that are a word with the space before it, short enough for the length asked for. If there are none, letters stay.

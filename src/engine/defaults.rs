@@ -32,7 +32,7 @@ impl SamplingOverrides {
     }
 }
 
-/// How drafts are best written with a model: GGUF's `kinglet.candidates`, `kinglet.boost`, `kinglet.stutters`, `kinglet.emoji` and the
+/// How drafts are best written with a model: GGUF's `kinglet.candidates`, `kinglet.boost`, `kinglet.stutters`, `kinglet.spelling`, `kinglet.emoji` and the
 /// model's `<|angle:…|>` tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Writing {
@@ -40,8 +40,10 @@ pub struct Writing {
     pub candidates: u32,
     /// Added to the scores of the brief's words until they are written; 0 is off.
     pub boost: f32,
-    /// Times a draft may be taken back for beginning to say something again, 0 to 32; 0 is off.
+    /// Times a draft may be taken back for a slip, such as beginning to say something again, 0 to 32; 0 is off.
     pub stutters: u32,
+    /// Whether words that neither the vocabulary nor the brief holds as a whole are slips, too.
+    pub spelling: bool,
     /// Whether the model may be asked for emoji where they are left to it.
     pub emoji: bool,
     /// Control tokens with which the model may begin a draft: the angle it takes.
@@ -56,6 +58,7 @@ pub(super) fn writing(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Writing
         candidates: number("kinglet.candidates").map_or(1, |count| (count as u32).clamp(1, MAX_CANDIDATES)),
         boost: number("kinglet.boost").filter(|boost| (0.0..=100.0).contains(boost)).map_or(0.0, |boost| boost as f32),
         stutters: number("kinglet.stutters").map_or(0, |count| (count as u32).min(32)),
+        spelling: number("kinglet.spelling") == Some(1.0),
         emoji: number("kinglet.emoji") != Some(0.0),
         angles: tokenizer.special_ids().into_iter().filter(is_angle).collect(),
     }

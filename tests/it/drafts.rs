@@ -164,23 +164,47 @@ fn what_was_not_asked_for_is_taken_back() {
 }
 
 #[test]
+fn a_word_that_nobody_knows_is_taken_back_to_where_it_goes_wrong() {
+    let guard = DraftGuard::new(&brief(BriefOptions { brief: "silent disco between the bookshelves at Okoro's", ..GARDEN }));
+    let known = ["the", "dance", "and", "quiet"].map(String::from);
+    for text in ["The bookshearts and", "A plonkish dance"] {
+        assert_eq!(guard.slip(text, Ending::Model), None, "{text}: any word goes where none is said to be known");
+    }
+    let guard = guard.knowing(known.into());
+    for text in [
+        "The silent disco, a quiet bookshelf!",
+        "It's at Okoro's, isn't it?",
+        "The bookshea",
+        "Disco at 8pm: the d\u{e9}j\u{e0} and X2 dance",
+    ] {
+        assert_eq!(guard.slip(text, Ending::Open), None, "{text}");
+    }
+    for (text, kept) in [("The bookshearts and", "The bookshe"), ("A plonkish dance", "A "), ("The disorder", "The dis")] {
+        assert_eq!(guard.slip(text, Ending::Model), Some(kept.len()), "{text}");
+    }
+}
+
+#[test]
 fn numbers_are_the_briefs_and_saying_something_again_is_noticed() {
     let guard = DraftGuard::new(&brief(BriefOptions { brief: "ferries at 7.15 and 12:00, 1,000 seats, tick tick boom", ..GARDEN }));
     for text in ["A ferry at 12:00.", "A ferry at 7:15 has 1,000 seats."] {
         assert!(matches!(guard.judge(text, Ending::Model), Verdict::Stop { .. }), "{text}");
     }
-    for (text, kept) in
-        [("A ferry at 12:15.", "A ferry at "), ("A ferry at 7 leaves.", "A ferry at "), ("There are 100 seats.", "There are ")]
-    {
+    for (text, kept) in [
+        ("A ferry at 12:15.", "A ferry at "),
+        ("A ferry at 7 leaves.", "A ferry at "),
+        ("There are 100 seats.", "There are "),
+        ("A ferry at 12,00.", "A ferry at "),
+    ] {
         assert_eq!(guard.judge(text, Ending::Model), Verdict::Rewind { keep: kept.len(), fault: Fault::Forbidden }, "{text}");
     }
     for (text, kept) in
         [("The ferry ferry is full.", "The ferry "), ("The sea is calm and the sea is blue.", "The sea is calm and the sea ")]
     {
-        assert_eq!(guard.stutter(text, Ending::Model), Some(kept.len()), "{text}");
+        assert_eq!(guard.slip(text, Ending::Model), Some(kept.len()), "{text}");
     }
     for text in ["We sing tick tick boom.", "It is very very full.", "The sea is calm, the sea is"] {
-        assert_eq!(guard.stutter(text, Ending::Open), None, "{text}");
+        assert_eq!(guard.slip(text, Ending::Open), None, "{text}");
     }
     for text in ["A ferry at 7", "A ferry at 7.", "A ferry at 7.1", "There are 1,0"] {
         assert_eq!(guard.judge(text, Ending::Open), Verdict::Continue, "{text}");
