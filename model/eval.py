@@ -8,7 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "train")]
 
-from evaluation.wording import ENDS, keeps, numbers, required, words  # noqa: E402, F401
+from evaluation.wording import ENDS, keeps, numbers, required, same_stem, words  # noqa: E402, F401
 
 if __name__ == "__main__":
     from evaluation.command import main

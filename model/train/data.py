@@ -25,7 +25,7 @@ from prompt import LENGTHS, controls, length_of, load_tokenizer, prompt_ids
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from eval import keeps, numbers, required  # noqa: E402
+from eval import keeps, numbers, required, same_stem, words  # noqa: E402
 
 DATA = HERE.parent / "data"
 CORPUS = HERE.parents[2] / "shared" / "corpus"
@@ -90,8 +90,11 @@ def hand_written() -> list[dict]:
 
 
 def plain() -> list[dict]:
-    """The briefs said in plain sentences and in their own order, what a small model can learn to do without a fault."""
-    return [record for path in sorted(DATA.glob("plain-*.jsonl")) for record in lines(path)]
+    """The briefs said in plain sentences and in their own order, what a small model can learn to do without a fault. Remarks of the writer's
+    own are left out: a small model makes them where they mean nothing."""
+    records = [record for path in sorted(DATA.glob("plain-*.jsonl")) for record in lines(path)]
+    bare = lambda record: [take for take in record["takes"] if without_remark(record["brief"], take["text"])]
+    return [record | {"takes": bare(record)} for record in records]
 
 
 def lines(path: Path) -> list[dict]:
@@ -112,6 +115,18 @@ def takes(posts) -> list[tuple]:
 def faithful(brief: str, text: str) -> bool:
     words = required(brief)
     return numbers(text) <= numbers(brief) and sum(keeps(text, w) for w in words) >= LEAST_KEPT * len(words)
+
+
+CLAUSES = re.compile(r"[.!?:]+\s+|,\s+(?:and|but|so|as|which|because)\b")
+
+
+def without_remark(brief: str, text: str) -> bool:
+    """Whether each clause holds a word of its brief, or no word that says something; a brief of up to three words has to be helped."""
+    given = words(brief)
+    if len(given) <= 3:
+        return True
+    says = [required(clause) for clause in CLAUSES.split(text)]
+    return all(not own or any(same_stem(word, other) for word in own for other in given) for own in says)
 
 
 def starts(pairs: list[tuple], rng: random.Random) -> list[tuple]:
