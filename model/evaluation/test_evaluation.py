@@ -10,6 +10,7 @@ import numpy as np
 MODEL_FOLDER = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(MODEL_FOLDER), str(MODEL_FOLDER / "train")]
 
+from data import without_remark  # noqa: E402
 from evaluation import blind, metrics, ngram, safety  # noqa: E402
 from evaluation.baselines import Retrieval, TemplateFiller  # noqa: E402
 from evaluation.engine import Engine  # noqa: E402
@@ -154,6 +155,17 @@ class Sources(unittest.TestCase):
             self.assertEqual(sorted(sources.values()), ["human", "model"])
             answers.write_text("".join(f"{n} y y {'y' if source == 'human' else 'n'}\n" for n, source in sources.items()))
             self.assertEqual({s: row["would post"] for s, row in blind.score(key, answers).items()}, {"human": 100, "model": 0})
+
+
+
+class PlainPosts(unittest.TestCase):
+    def test_a_clause_of_its_own_words_is_a_remark(self):
+        brief = "back at the loom again, 4 hours"
+        for text in ("I am back at the loom again for 4 hours.", "I was back at the loom again, and I sat there for 4 hours."):
+            self.assertTrue(without_remark(brief, text), text)
+        for text in ("Back at the loom again for 4 hours, and my hands remember.", "Guess what? I am back at the loom again, 4 hours."):
+            self.assertFalse(without_remark(brief, text), text)
+        self.assertTrue(without_remark("typewriter ribbon", "A typewriter ribbon! Does anyone still sell them?"), "a short brief has to be helped")
 
 
 if __name__ == "__main__":
