@@ -24,9 +24,10 @@ use std::collections::VecDeque;
 /// What a candidate that never came to an end by itself loses against the others.
 const REPAIRED_COSTS: f32 = 2.0;
 /// What a candidate loses that says nothing but what an earlier draft says.
-const LIKENESS_COSTS: f32 = 3.0;
-/// What a nat of mean log-probability counts among candidates, beside the figures of `rank`.
-const LIKELIHOOD_COUNTS: f32 = 1.5;
+const LIKENESS_COSTS: f32 = 6.0;
+/// What a nat of log-probability counts among candidates, beside the figures of `rank`. All of a text's, not their mean: what a strict reader
+/// called sense was told apart by the sum in 71 of 100 pairs of drafts, by the mean in 57 (158 drafts of 60 briefs, 29 November 2026).
+const LIKELIHOOD_COUNTS: f32 = 0.2;
 
 /// Starts compositions.
 pub struct Composer;
@@ -91,7 +92,7 @@ struct Round {
 struct Finished {
     text: String,
     stop: StopReason,
-    /// Mean logarithm of the probability of its tokens.
+    /// Sum of the logarithms of its tokens' probabilities.
     likelihood: f32,
 }
 
@@ -219,7 +220,7 @@ impl Composition {
             }
             Action::Finish { text, stop } => {
                 engine.session.stop(step.draft);
-                let likelihood = slot.log_probabilities.iter().sum::<f32>() / slot.log_probabilities.len().max(1) as f32;
+                let likelihood = slot.log_probabilities.iter().sum();
                 slot.finished = Some(Finished { text, stop, likelihood });
                 return self.conclude(step.draft as usize);
             }

@@ -15,23 +15,25 @@ const FUNCTION_WORDS: &str = "about after again all also am an and any are as at
     over own please same she should so some still such than that that's the their them then there these they this those through to too \
     two under until up us very want was we we're were what when where which while who why will with would yes yet you your";
 
-/// What a text loses whose every content word is its own.
-const OWN_WORDS_COST: f32 = 2.0;
+/// What a text loses whose every content word is its own, and what one that never keeps the brief's order.
+const OWN_WORDS_COST: f32 = 1.0;
+const DISORDER_COSTS: f32 = 1.0;
 
 /// What a brief asks to be mentioned.
 #[derive(Clone, Debug)]
 pub struct Keywords {
     words: Vec<String>,
     numbers: BTreeSet<String>,
-    /// All words of the brief in lower case.
-    given: BTreeSet<String>,
+    /// All words of the brief in lower case, in its order.
+    given: Vec<String>,
 }
 
 impl Keywords {
     /// The content words and numbers of a brief.
     pub fn of(brief: &str) -> Keywords {
-        let given: BTreeSet<String> = words(brief).map(|(_, word)| word).collect();
-        Keywords { words: given.iter().filter(|word| is_content(word)).cloned().collect(), numbers: numbers(brief), given }
+        let given: Vec<String> = words(brief).map(|(_, word)| word).collect();
+        let content: BTreeSet<&String> = given.iter().filter(|word| is_content(word)).collect();
+        Keywords { words: content.into_iter().cloned().collect(), numbers: numbers(brief), given }
     }
 
     /// The content words, in lower case.
@@ -46,7 +48,8 @@ impl Keywords {
         let found = numbers(text);
         let numbers_kept = share(self.numbers.intersection(&found).count(), self.numbers.len());
         let invented = found.difference(&self.numbers).count() as f32 + self.invented_names(text) as f32;
-        3.0 * kept + numbers_kept - 2.0 * invented - 10.0 * repetition(&said) - OWN_WORDS_COST * self.own_words(&said)
+        let strays = OWN_WORDS_COST * self.own_words(&said) + DISORDER_COSTS * self.disorder(&said);
+        3.0 * kept + numbers_kept - 2.0 * invented - 10.0 * repetition(&said) - strays
     }
 
     /// How much of a text an earlier draft has said already: the largest share of its runs of three words that stand in one of them.
@@ -65,6 +68,14 @@ impl Keywords {
         let content: Vec<&String> = said.iter().filter(|word| is_content(word)).collect();
         let own = content.iter().filter(|word| !self.given.iter().any(|given| same_stem(word, given))).count();
         if content.is_empty() { 0.0 } else { share(own, content.len()) }
+    }
+
+    /// The share of the brief's content words in a text that follow one which stands behind them in the brief.
+    fn disorder(&self, said: &[String]) -> f32 {
+        let place = |word: &String| self.given.iter().position(|given| same_stem(word, given));
+        let places: Vec<usize> = said.iter().filter(|word| is_content(word)).filter_map(place).collect();
+        let pairs = places.windows(2);
+        if pairs.len() == 0 { 0.0 } else { share(pairs.clone().filter(|pair| pair[0] >= pair[1]).count(), pairs.len()) }
     }
 
     /// Capitalised words inside a sentence that the brief does not hold.

@@ -118,16 +118,14 @@ fn candidates_are_ranked_by_what_they_keep_and_do_not_invent() {
     for worse in [
         "Choir rehearsal is on Thursday at 7.30.",
         "Choir rehearsal is on Thursday at 8.30. Bring the blue folder.",
+        "Choir rehearsal is on Thursday at 7.30. Bring the blue folder to the warm kitchen.",
         "Choir rehearsal with Wendy is on Thursday at 7.30. Bring the blue folder.",
         "Choir rehearsal is on Thursday at 7.30. Bring the blue folder. Bring the blue folder folder.",
     ] {
         assert!(keywords.score(best) > keywords.score(worse), "{worse}");
     }
-    assert_eq!(
-        keywords.score(best),
-        keywords.score("On Thursday at 7.30 the choir rehearses. Bring your blue folders!"),
-        "forms and order are free"
-    );
+    assert_eq!(keywords.score(best), keywords.score("Choir rehearses on Thursday at 7.30. Bring your blue folders!"), "forms are free");
+    assert!(keywords.score(best) > keywords.score("On Thursday at 7.30 the choir rehearses. Bring the blue folder."), "the brief's order");
 }
 
 #[test]
