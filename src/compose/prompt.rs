@@ -7,6 +7,7 @@ use super::brief::{Brief, EmojiRule, Hashtags, TargetLength, Tone};
 use super::error::ComposeError;
 use crate::{Result, engine::Engine, text::Message};
 use serde_json::{Map, Value};
+use unicode_segmentation::UnicodeSegmentation;
 
 /// How a model wants to be asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,9 +100,37 @@ fn encode(engine: &Engine, brief: &Brief, text: &str, form: Form) -> Result<Vec<
 /// Messages and variables for a chat template. `text` is the brief, or as much of it as fits; `emoji`: whether the model is good at them.
 fn messages(brief: &Brief, text: &str, style: PromptStyle, emoji: bool) -> (Vec<Message>, Map<String, Value>) {
     match style {
-        PromptStyle::Brief => (vec![Message::new("user", text)], variables(brief, emoji)),
+        PromptStyle::Brief => (vec![Message::new("user", spelled_out(text))], variables(brief, emoji)),
         PromptStyle::Instructions => (vec![Message::new("system", SYSTEM), Message::new("user", request(brief, text))], Map::new()),
     }
+}
+
+/// What people type in a hurry, and what they mean, for a model too small to have learned it.
+const SHORT_FORMS: [(&str, &str); 16] = [
+    ("bc", "because"),
+    ("pls", "please"),
+    ("plz", "please"),
+    ("tho", "though"),
+    ("thx", "thanks"),
+    ("ppl", "people"),
+    ("thats", "that's"),
+    ("dont", "don't"),
+    ("cant", "can't"),
+    ("wont", "won't"),
+    ("didnt", "didn't"),
+    ("doesnt", "doesn't"),
+    ("isnt", "isn't"),
+    ("wasnt", "wasn't"),
+    ("im", "I'm"),
+    ("ive", "I've"),
+];
+
+/// A brief with its short forms spelled out.
+fn spelled_out(text: &str) -> String {
+    let long = |word: &str| {
+        SHORT_FORMS.iter().find(|(short, _)| word.eq_ignore_ascii_case(short)).map_or(word.to_string(), |(_, long)| long.to_string())
+    };
+    text.split_word_bounds().map(long).collect()
 }
 
 /// The same for a template that refuses a system message.
@@ -175,4 +204,21 @@ fn variables(brief: &Brief, emoji: bool) -> Map<String, Value> {
         ("emoji", Value::from(emoji && brief.emoji == EmojiRule::Auto && is_lively(brief.tone))),
     ];
     pairs.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_forms_are_spelled_out_and_nothing_else() {
+        for (typed, meant) in [
+            ("gym this week bc of the piano, PLS come", "gym this week because of the piano, please come"),
+            ("dont, thats all", "don't, that's all"),
+            ("ABC, plsql: I'm at 7.15", "ABC, plsql: I'm at 7.15"),
+            ("  two  spaces\nand a line ", "  two  spaces\nand a line "),
+        ] {
+            assert_eq!(spelled_out(typed), meant);
+        }
+    }
 }
