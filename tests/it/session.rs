@@ -2,10 +2,16 @@
 
 use crate::devices::{self, collect, options, ran, session};
 use kinglet::{
-    cpu::Cpu,
+    cpu::{Cpu, pace::Pause},
     gpu::Variant,
     plan::Machine,
     session::{End, Request, SamplingParams, Session, SessionError},
+};
+use std::{
+    cell::Cell,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
 };
 
 const MODEL: &str = "gguf/llama-gqa-Q8_0.gguf";
@@ -261,4 +267,43 @@ fn a_fresh_request_computes_its_whole_prompt() {
     assert_eq!((session.counters().reused, session.counters().prefilled), (9, 0), "the prompt was known");
     assert_eq!(collect(&mut session, &Request { fresh: true, ..request(1, free()) }), warm, "and a fresh one writes the same");
     assert_eq!((session.counters().reused, session.counters().prefilled), (0, 9));
+}
+
+/// Submissions of the dropped call are taken up by the next one, and no draw is lost.
+#[test]
+fn a_dropped_next_loses_no_token() {
+    let many = request(8, free());
+    let expected = collect(&mut session(MODEL, devices::cpu(), options(8)), &many);
+    let armed = Rc::new(Cell::new(false));
+    let pause: Pause = {
+        let armed = armed.clone();
+        Rc::new(move || match armed.get() {
+            true => Box::pin(std::future::pending()),
+            false => Box::pin(async {}),
+        })
+    };
+    let mut session = session(MODEL, Box::new(Cpu::new(Some(pause))), options(8));
+    let mut dropped = 0;
+    // Some 100 million multiply-adds lie between two pauses: several requests.
+    for _ in 0..200 {
+        pollster::block_on(session.start(&many)).expect("start");
+        let mut drafts = vec![Vec::new(); 8];
+        loop {
+            armed.set(true);
+            let polled = pin!(session.next()).poll(&mut Context::from_waker(Waker::noop()));
+            armed.set(false);
+            match polled {
+                Poll::Pending => dropped += 1,
+                Poll::Ready(step) => match step.expect("next") {
+                    Some(step) => drafts[step.draft as usize].push(step.token),
+                    None => break,
+                },
+            }
+        }
+        assert_eq!(drafts, expected, "after {dropped} dropped calls");
+        if dropped >= 2 {
+            return;
+        }
+    }
+    panic!("{dropped} calls met a pause");
 }
