@@ -158,9 +158,7 @@ impl Session {
     /// If the request is out of bounds or the device fails.
     pub async fn start(&mut self, request: &Request) -> Result<()> {
         self.check(request)?;
-        self.flight.drain(self.machine.as_mut()).await?;
-        self.ready.clear();
-        self.drafts.clear();
+        self.abandon().await?;
         let last = request.prompt.len() as u32 - 1;
         self.prompt.clone_from(&request.prompt);
         self.end_tokens.clone_from(&request.end_tokens);
@@ -254,6 +252,13 @@ impl Session {
             Some(id) => Err(out_of_bounds("token id", &format!("below {}", self.config.vocab_size), id)),
             None => Ok(()),
         }
+    }
+
+    /// Ends the running request, whose draws in flight are lost; the drafts first, so that none goes on with a gap if the wait is dropped.
+    async fn abandon(&mut self) -> Result<()> {
+        self.ready.clear();
+        self.drafts.clear();
+        self.flight.drain(self.machine.as_mut()).await
     }
 
     /// Computes keys and values of all prompt tokens but the last in slot 0; what the cache already holds of them is kept.

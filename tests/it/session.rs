@@ -307,3 +307,26 @@ fn a_dropped_next_loses_no_token() {
     }
     panic!("{dropped} calls met a pause");
 }
+
+#[test]
+fn what_abandons_a_request_leaves_nothing_to_go_on_with() {
+    let mut session = session(MODEL, devices::cpu(), options(2));
+    let expected = collect(&mut session, &request(2, free()));
+    // Each time measured is far longer than the one before.
+    let ticks = Cell::new(0.0f64);
+    let clock = || ticks.replace(ticks.get() + 1.0).powi(3);
+    for ask in 0..4 {
+        pollster::block_on(async {
+            session.start(&request(2, free())).await.expect("start");
+            session.next().await.expect("next").expect("a step");
+            match ask {
+                0 => drop(session.logits(&[1, 2, 3], 8).await.expect("logits")),
+                1 => drop(session.decoding_logits(&[1, 2, 3]).await.expect("logits")),
+                2 => drop(session.roofline(&clock).await.expect("a roofline")),
+                _ => drop(session.time_kernels().await.expect("times")),
+            }
+            assert_eq!(session.next().await.expect("next"), None, "the request is abandoned: {ask}");
+        });
+        assert_eq!(collect(&mut session, &request(2, free())), expected, "a new one is as before: {ask}");
+    }
+}
