@@ -317,3 +317,12 @@ fn noise_becomes_valid_drafts() {
     }
     assert!(repaired > 50 && ended > 50 && limited > 50, "repaired {repaired}, ended {ended}, at the limit {limited}");
 }
+
+#[test]
+fn a_link_is_blamed_where_it_begins_in_any_case() {
+    let guard = DraftGuard::new(&brief(GARDEN));
+    for link in ["Www.", "wWw.", "WWW.", "www.", "Https://", "HTTP://x"] {
+        let verdict = guard.judge(&format!("Come and see {link}"), Ending::Open);
+        assert_eq!(verdict, Verdict::Rewind { keep: "Come and see ".len(), fault: Fault::Forbidden }, "{link}");
+    }
+}
