@@ -59,7 +59,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reserves caches and compiles the plans: nothing is created on the device after this but encoders.
+    /// Reserves caches and compiles the plans: requests create nothing on the device but encoders. Logits alone are computed by a
+    /// plan that is compiled when they are asked for, as by the load's self-test.
     ///
     /// # Errors
     /// If the device has no room or refuses a kernel, or an option is out of bounds.
