@@ -206,7 +206,8 @@ fn requests_out_of_bounds_are_refused_with_what_was_expected() {
         change(&mut request);
         request
     };
-    let cases: [(&str, fn(&mut Request)); 8] = [
+    type Change = fn(&mut Request);
+    let cases: [(&str, Change); 8] = [
         ("count: expected 1 to 2, found 3", |r| r.count = 3),
         ("count: expected 1 to 2, found 0", |r| r.count = 0),
         ("prompt: expected at least one token, found 0", |r| r.prompt.clear()),
