@@ -3,7 +3,6 @@
 //! One token, start to finish: `compose` turns a brief into prompt ids, `session` prefills them and keeps several decoding steps in
 //! flight, `plan` holds the forward pass as a flat list of operations, `gpu` replays it as dispatches (or `cpu` as functions over
 //! slices), sampling happens on the device, and only token ids come back, to become text in `text` and a verdict in `compose`.
-#![warn(missing_docs)]
 
 pub mod compose;
 pub mod cpu;

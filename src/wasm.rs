@@ -13,7 +13,10 @@ use crate::{
 use plain::{AskedGeneration, Info, LoadOptions, Measurement, busy, event, give, parse, thrown};
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
+    pin::pin,
     rc::Rc,
+    task::Poll,
 };
 use wasm_bindgen::prelude::*;
 
@@ -152,12 +155,33 @@ enum Step {
 
 #[wasm_bindgen]
 impl Work {
-    /// The next event, or `undefined` after the last one.
-    #[allow(clippy::await_holding_refcell_ref, reason = "a second ask meets `try_borrow_mut` and gets an error")]
+    /// The next event, or `undefined` after the last one and after a cancel.
     pub async fn next(&self) -> Result<JsValue, JsValue> {
-        if self.cancelled.get() {
-            return Ok(JsValue::UNDEFINED);
-        }
+        let mut advance = pin!(self.advance());
+        // Many steps may pass without an event, so a cancel is looked for at each wait; work may be dropped wherever it waits.
+        poll_fn(|context| match self.cancelled.get() {
+            true => Poll::Ready(Ok(JsValue::UNDEFINED)),
+            false => advance.as_mut().poll(context),
+        })
+        .await
+    }
+
+    /// Tokens of the prompt, once the first event is there.
+    #[wasm_bindgen(js_name = promptTokens)]
+    pub fn prompt_tokens(&self) -> u32 {
+        self.prompt_tokens.get()
+    }
+
+    /// Makes every later `next` answer `undefined`, and the one under way at its next wait. What the device has in flight is drained by
+    /// whatever runs next.
+    pub fn cancel(&self) {
+        self.cancelled.set(true);
+    }
+}
+
+impl Work {
+    #[allow(clippy::await_holding_refcell_ref, reason = "a second ask meets `try_borrow_mut` and gets an error")]
+    async fn advance(&self) -> Result<JsValue, JsValue> {
         let mut engine = self.engine.try_borrow_mut().map_err(|_| busy())?;
         let mut step = self.step.try_borrow_mut().map_err(|_| busy())?;
         let begun = match &*step {
@@ -183,19 +207,6 @@ impl Work {
         }
     }
 
-    /// Tokens of the prompt, once the first event is there.
-    #[wasm_bindgen(js_name = promptTokens)]
-    pub fn prompt_tokens(&self) -> u32 {
-        self.prompt_tokens.get()
-    }
-
-    /// Makes every later `next` answer `undefined`. What the device has in flight is drained by whatever runs next.
-    pub fn cancel(&self) {
-        self.cancelled.set(true);
-    }
-}
-
-impl Work {
     fn new(engine: &Rc<RefCell<Engine>>, step: Step) -> Work {
         Work { engine: engine.clone(), step: RefCell::new(step), prompt_tokens: Cell::new(0), cancelled: Cell::new(false) }
     }

@@ -2,7 +2,7 @@
 //! a rewind of tokens; counts the attempts; and repairs when they are used up. Knows no device and no tokenizer.
 
 use super::guard::{DraftGuard, Ending, Fault, Verdict, words};
-use super::length::measure;
+use super::length::{Check, check};
 use super::repair::repair;
 use super::tidy::{blank_line, tidy};
 use super::{Length, Network};
@@ -216,8 +216,7 @@ pub struct DraftEvent {
 impl DraftEvent {
     /// A draft as it stands.
     pub(super) fn new(index: u32, network: Network, text: String, stop: Option<StopReason>) -> DraftEvent {
-        let length = measure(network, &text);
-        let valid = super::check(network, &text).valid;
+        let Check { length, valid, .. } = check(network, &text);
         DraftEvent { index, text, length, valid, done: stop.is_some(), stop }
     }
 }

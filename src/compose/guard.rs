@@ -197,9 +197,8 @@ impl DraftGuard {
             self.brief_links.iter().any(|given| *given == link || given.split("://").nth(1) == Some(link.as_str()))
         };
         let invented = links(seen).find(|range| !held(&seen[range.clone()])).map(|range| range.start);
-        let lower = text.to_lowercase();
-        let started = ["://", "www."].into_iter().filter(|mark| lower.contains(mark)).find_map(|mark| {
-            let at = text.find(mark).or_else(|| text.find("WWW.")).unwrap_or(0);
+        let found = |mark: &str| text.as_bytes().windows(mark.len()).position(|bytes| bytes.eq_ignore_ascii_case(mark.as_bytes()));
+        let started = ["://", "www."].into_iter().filter_map(found).find_map(|at| {
             let start = text[..at].rfind(' ').map_or(0, |space| space + 1);
             let word = text[start..].split(' ').next().unwrap_or_default().to_lowercase();
             let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/');

@@ -146,8 +146,9 @@ fn character_problem(network: Network, c: char) -> Option<Problem> {
 
 /// X's weights are hundredths; every one in use is 100 or 200.
 fn x_weight(text: &str) -> usize {
-    let chars: Vec<char> = nfc(text).chars().collect();
-    let units: Vec<u16> = chars.iter().flat_map(|c| c.encode_utf16(&mut [0; 2]).to_vec()).collect();
+    let text = nfc(text);
+    let chars: Vec<char> = text.chars().collect();
+    let units: Vec<u16> = text.encode_utf16().collect();
     let mut links = find_links(&units, Rules::X).into_iter().peekable();
     let (mut weight, mut i, mut unit) = (0, 0, 0);
     while i < chars.len() {

@@ -7,7 +7,7 @@ use crate::cpu::caches::Caches;
 use crate::cpu::linear::{Activations, Outputs, linear_rows};
 use crate::cpu::pace::{Pace, STRETCH};
 use crate::cpu::panels::{PanelScratch, Panels, Rounded, linear_panels};
-use crate::cpu::sample::{History, sample_row};
+use crate::cpu::sample::{History, Sampler};
 use crate::cpu::unpack::PlanesView;
 use crate::cpu::{embed::embed, norm::rms_norm, rope::rope, zeros};
 use crate::plan::{BufferId, Heads, MachineError, Norm, Op, Piece, Plan, PlanId, Row, Sampled, Sampling, Then, WeightSpec};
@@ -103,6 +103,7 @@ struct Scratch {
     panels: PanelScratch,
     weight_rows: Vec<f32>,
     scores: Vec<f32>,
+    sampler: Sampler,
 }
 
 /// Everything a replay touches.
@@ -299,6 +300,7 @@ fn attend(compiled: &mut Compiled, index: usize, caches: &Caches, q: BufferId, o
 fn sample_rows(compiled: &mut Compiled, state: &mut State, logits: BufferId) -> Vec<Sampled> {
     let (width, stride) = (compiled.width(logits), compiled.stride(logits));
     let State { history, mask, sampling, .. } = state;
-    let rows = compiled.rows.iter_mut().zip(compiled.buffers[logits.0].chunks_exact_mut(stride));
-    rows.map(|(row, logits)| sample_row(row, &mut logits[..width], mask, sampling, history)).collect()
+    let Compiled { rows, buffers, scratch: Scratch { sampler, .. }, .. } = compiled;
+    let rows = rows.iter_mut().zip(buffers[logits.0].chunks_exact_mut(stride));
+    rows.map(|(row, logits)| sampler.sample_row(row, &mut logits[..width], mask, sampling, history)).collect()
 }

@@ -90,11 +90,4 @@ impl Generation {
         }
         Ok(Some(Generated { index: step.draft, token: step.token, text, stop }))
     }
-
-    /// Ends every draft.
-    pub fn cancel(&mut self, engine: &mut Engine) {
-        for draft in 0..self.drafts.len() as u32 {
-            engine.session.stop(draft);
-        }
-    }
 }

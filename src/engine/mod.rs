@@ -51,6 +51,9 @@ pub enum Stage {
     Warmup,
 }
 
+/// Is told of progress: stage, done, total.
+pub type Progress = Rc<dyn Fn(Stage, u64, u64)>;
+
 /// What the host lends to the core, which has no clock, scheduler or screen of its own.
 #[derive(Clone, Default)]
 pub struct Host {
@@ -60,8 +63,8 @@ pub struct Host {
     pub pause: Option<Rc<dyn Fn() -> LocalFuture<'static, ()>>>,
     /// Awaited again and again while a GPU's result is due, for browsers that complete work on a slow timer (`gpu::GpuOptions`).
     pub gpu_pause: Option<Rc<dyn Fn() -> LocalFuture<'static, ()>>>,
-    /// Told of progress: stage, done, total.
-    pub progress: Option<Rc<dyn Fn(Stage, u64, u64)>>,
+    /// Told how far loading is.
+    pub progress: Option<Progress>,
     /// Only adapters whose name contains this are taken.
     pub adapter: Option<String>,
     /// By the adapter's name: the kernels that an earlier load found to be the fastest (`DeviceInfo::variants`).

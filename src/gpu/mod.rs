@@ -172,7 +172,8 @@ impl Gpu {
             None => self.waiter.drain().await.map(|()| Vec::new()),
         };
         self.faults.check()?;
-        let sampled = sampled?;
+        // The flight stays, and its signal comes only once: whoever asks again is to hear of the failure.
+        let sampled = sampled.inspect_err(|error| self.faults.put(error.clone()))?;
         // Only now: a future that was dropped while it waited leaves its flight for the next call.
         if let Some(Flight { plan, arriving: Some(arriving), .. }) = self.flights.pop_front()
             && let Some(draws) = &mut self.programs[plan.0].draws

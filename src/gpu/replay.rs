@@ -111,7 +111,8 @@ pub(super) fn encode_timed(encoder: &mut wgpu::CommandEncoder, dispatch: &Dispat
 /// Uniforms lie this far apart, as the default limits ask.
 const UNIFORM_STRIDE: u64 = 256;
 
-/// Makes pipelines and bind groups for steps; their uniforms share one buffer.
+/// Makes pipelines and bind groups for steps; their uniforms share one buffer. What the device says of the bind groups is awaited for all
+/// together: a browser answers each scope from another process.
 pub(super) async fn build(
     allocator: &mut Allocator,
     queue: &wgpu::Queue,
@@ -120,6 +121,7 @@ pub(super) async fn build(
 ) -> Result<Vec<Dispatch>, MachineError> {
     let uniforms = allocator.uniform("kernel dimensions", steps.len() as u64 * UNIFORM_STRIDE)?;
     let mut dispatches = Vec::with_capacity(steps.len());
+    let mut verdicts = Vec::with_capacity(steps.len());
     for (index, step) in steps.iter().enumerate() {
         let pipeline = pipelines.get(&allocator.device, &step.shader).await?;
         let offset = index as u64 * UNIFORM_STRIDE;
@@ -134,10 +136,13 @@ pub(super) async fn build(
         let scope = allocator.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let description = wgpu::BindGroupDescriptor { label: Some(step.shader.kernel), layout: &layout, entries: &entries };
         let bind_group = allocator.device.create_bind_group(&description);
-        if let Some(error) = scope.pop().await {
+        verdicts.push(scope.pop());
+        dispatches.push(Dispatch { kernel: step.shader.kernel, pipeline, bind_group, grid: step.grid });
+    }
+    for (verdict, step) in verdicts.into_iter().zip(steps) {
+        if let Some(error) = verdict.await {
             return Err(MachineError::Kernel { kernel: step.shader.name(), reason: error.to_string() });
         }
-        dispatches.push(Dispatch { kernel: step.shader.kernel, pipeline, bind_group, grid: step.grid });
     }
     Ok(dispatches)
 }

@@ -35,7 +35,7 @@ pub struct PlanBuilder {
 impl PlanBuilder {
     /// An empty plan for up to `rows` rows.
     pub fn new(name: &'static str, rows: u32) -> PlanBuilder {
-        assert!(rows > 0 && (rows <= super::MAX_DECODE_ROWS || rows % 8 == 0), "a plan has 1 to 8 rows, or a multiple of 8");
+        assert!(rows > 0 && (rows <= super::MAX_DECODE_ROWS || rows.is_multiple_of(8)), "a plan has 1 to 8 rows, or a multiple of 8");
         PlanBuilder { plan: Plan { name, rows, buffers: Vec::new(), ops: Vec::new() } }
     }
 

@@ -57,7 +57,8 @@ impl Flight {
         }
     }
 
-    /// Tops the flight up to at most `wanted` steps ahead, and waits for the oldest submission.
+    /// Tops the flight up to at most `wanted` steps ahead, and waits for the oldest submission. A wait that was dropped is taken up by the
+    /// next call.
     pub async fn advance(&mut self, machine: &mut dyn Machine, plan: PlanId, wanted: u32) -> Result<Flown> {
         let (mut submitted_steps, mut submissions) = (0, 0);
         while self.aloft.len() < self.most_submissions {
@@ -71,18 +72,26 @@ impl Flight {
             self.aloft.push_back(Submission { ticket, steps, submitted_at: self.now() });
             (submitted_steps, submissions) = (submitted_steps + steps, submissions + 1);
         }
-        let oldest = self.aloft.pop_front().expect("the loop above put one up");
-        let sampled = machine.finish(oldest.ticket).await?;
-        self.adapt(&oldest);
+        let sampled = self.land(machine).await?;
         Ok(Flown { sampled, submitted_steps, submissions })
     }
 
     /// Waits until nothing is aloft.
     pub async fn drain(&mut self, machine: &mut dyn Machine) -> Result<()> {
-        while let Some(submission) = self.aloft.pop_front() {
-            machine.finish(submission.ticket).await?;
+        while !self.aloft.is_empty() {
+            self.land(machine).await?;
         }
         Ok(())
+    }
+
+    /// Waits for the oldest submission, which leaves the flight only when the machine has let go of its ticket.
+    async fn land(&mut self, machine: &mut dyn Machine) -> Result<Vec<Sampled>> {
+        let oldest = self.aloft.front().expect("only what is aloft can land");
+        let sampled = machine.finish(oldest.ticket).await?;
+        if let Some(landed) = self.aloft.pop_front() {
+            self.adapt(&landed);
+        }
+        Ok(sampled)
     }
 
     fn adapt(&mut self, landed: &Submission) {

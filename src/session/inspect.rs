@@ -8,7 +8,8 @@ use crate::{
 };
 
 impl Session {
-    /// Logits `[tokens, vocab_size]` at every position of one sequence, through the prefill kernels in chunks of `chunk`.
+    /// Logits `[tokens, vocab_size]` at every position of one sequence, through the prefill kernels in chunks of `chunk`. A running
+    /// request is abandoned.
     ///
     /// # Errors
     /// If there are no tokens, more than the context holds, or an id out of the vocabulary, or the device fails.
@@ -28,7 +29,7 @@ impl Session {
 
     async fn compute_logits(&mut self, tokens: &[u32], chunk: u32, capacity: u32) -> Result<Vec<f32>> {
         self.check_prompt(tokens, self.max_seq as usize)?;
-        self.flight.drain(self.machine.as_mut()).await?;
+        self.abandon().await?;
         self.cached.clear();
         let (plan, logits) = match self.logits {
             Some((rows, plan, logits)) if rows == capacity => (plan, logits),
@@ -51,23 +52,22 @@ impl Session {
         Ok(all)
     }
 
-    /// What the device can do at best, by the host's clock in milliseconds. Takes about a second; between requests.
+    /// What the device can do at best, by the host's clock in milliseconds. Takes about a second; a running request is abandoned.
     ///
     /// # Errors
     /// If the device fails.
     pub async fn roofline(&mut self, clock: &dyn Fn() -> f64) -> Result<Roofline> {
-        self.flight.drain(self.machine.as_mut()).await?;
+        self.abandon().await?;
         roofline::measure(self.machine.as_mut(), clock).await
     }
 
-    /// How long each dispatch of one step takes for the drafts under way; empty where the device has no timestamps. What the step draws is
-    /// lost, so nothing but a new `start` may follow.
+    /// How long each dispatch of one step takes for the drafts under way, which are abandoned; empty where the device has no timestamps.
     ///
     /// # Errors
     /// If the device fails.
     pub async fn time_kernels(&mut self) -> Result<Vec<KernelTime>> {
-        self.flight.drain(self.machine.as_mut()).await?;
         let (plan, _) = self.decode_plan(self.drafts.len() as u32);
+        self.abandon().await?;
         Ok(self.machine.time_kernels(plan).await?)
     }
 }

@@ -59,7 +59,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reserves caches and compiles the plans: nothing is created on the device after this but encoders.
+    /// Reserves caches and compiles the plans: requests create nothing on the device but encoders. Logits alone are computed by a
+    /// plan that is compiled when they are asked for, as by the load's self-test.
     ///
     /// # Errors
     /// If the device has no room or refuses a kernel, or an option is out of bounds.
@@ -158,9 +159,7 @@ impl Session {
     /// If the request is out of bounds or the device fails.
     pub async fn start(&mut self, request: &Request) -> Result<()> {
         self.check(request)?;
-        self.flight.drain(self.machine.as_mut()).await?;
-        self.ready.clear();
-        self.drafts.clear();
+        self.abandon().await?;
         let last = request.prompt.len() as u32 - 1;
         self.prompt.clone_from(&request.prompt);
         self.end_tokens.clone_from(&request.end_tokens);
@@ -254,6 +253,13 @@ impl Session {
             Some(id) => Err(out_of_bounds("token id", &format!("below {}", self.config.vocab_size), id)),
             None => Ok(()),
         }
+    }
+
+    /// Ends the running request, whose draws in flight are lost; the drafts first, so that none goes on with a gap if the wait is dropped.
+    async fn abandon(&mut self) -> Result<()> {
+        self.ready.clear();
+        self.drafts.clear();
+        self.flight.drain(self.machine.as_mut()).await
     }
 
     /// Computes keys and values of all prompt tokens but the last in slot 0; what the cache already holds of them is kept.

@@ -33,7 +33,7 @@ impl Message {
     }
 }
 
-/// A chat template, compiled, with the names of the tokens it writes.
+/// A chat template that was seen to compile, which each rendering does anew; with the names of the tokens it writes.
 #[derive(Debug)]
 pub struct ChatTemplate {
     engine: Engine,

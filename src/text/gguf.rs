@@ -61,8 +61,9 @@ fn embedded(metadata: &Metadata, tokens: Option<&[Box<str>]>) -> Result<Option<P
     let Ok(Some(text)) = text(metadata, "tokenizer.huggingface.json") else { return Ok(None) };
     let Ok(mut parts) = json::read(text) else { return Ok(None) };
     let known = |id: usize| u32::try_from(id).ok().and_then(|id| parts.tokenizer.id_to_token(id));
-    let agrees = |(id, token): (usize, &Box<str>)| known(id).is_none_or(|known| *known == **token);
-    if tokens.is_some_and(|tokens| parts.max_id as usize >= tokens.len() || !tokens.iter().enumerate().all(agrees)) {
+    let agrees = |(id, token): (usize, &str)| known(id).is_none_or(|known| known == token);
+    let all_agree = |tokens: &[Box<str>]| tokens.iter().map(AsRef::as_ref).enumerate().all(agrees);
+    if tokens.is_some_and(|tokens| parts.max_id as usize >= tokens.len() || !all_agree(tokens)) {
         return Ok(None);
     }
     parts.max_id = tokens.map_or(Ok(parts.max_id), |tokens| last_id(tokens.len()))?;

@@ -227,7 +227,7 @@ fn links(tag: &str, close: &str) -> (usize, usize) {
             return (count, at + close.len());
         }
         let is_word = character.is_alphanumeric() || character == '_';
-        count += usize::from(!character.is_whitespace() && !(is_word && in_word));
+        count += usize::from(!(character.is_whitespace() || is_word && in_word));
         in_word = is_word;
         if matches!(character, '"' | '\'') {
             while let Some((_, inner)) = characters.next() {

@@ -15,6 +15,10 @@ pub(super) const FILE: &str = "tokenizer.json";
 const MAX_BYTES: usize = 64 << 20;
 /// Normalizer, pre-tokenizer, post-processor and decoder are a few hundred bytes each.
 const MAX_PIECES: usize = 64;
+/// So many times as long may a section make a text. A space becomes `▁`, three times as long; parts that double it multiply to anything.
+const MAX_GROWTH: f64 = 16.0;
+/// Bytes that a section may put before a text; `▁` has three.
+const MAX_PREPENDED: usize = 64;
 
 const NORMALIZERS: [&str; 13] = [
     "Sequence",
@@ -111,27 +115,62 @@ fn section<T: DeserializeOwned>(name: &str, kinds: &[&str], value: Value) -> Res
     if value.is_null() {
         return Ok(None);
     }
-    check_kinds(name, kinds, &value)?;
+    check_parts(name, kinds, &value)?;
     let parsed = serde_json::from_value(value).map(Some);
     parsed.map_err(|error| TextError::tokenizer(format!("{FILE}: {name}"), format!("a {name}"), error.to_string()))
 }
 
-/// Refuses kinds that are not read here, at any depth, before the library sees them.
-fn check_kinds(name: &str, kinds: &[&str], value: &Value) -> Result<(), TextError> {
-    let kind = value["type"].as_str().ok_or_else(|| TextError::tokenizer(format!("{FILE}: {name}"), "a type", "none"))?;
-    if !kinds.contains(&kind) {
-        return Err(TextError::unsupported(format!("{FILE}: {name}.type"), format!("{kind:?}"), kinds.join(", ")));
+/// Refuses kinds that are not read here, at any depth, and parts that make any text enormous, before the library sees them.
+fn check_parts(name: &str, kinds: &[&str], value: &Value) -> Result<(), TextError> {
+    let wrong = |expected: String, found: String| Err(TextError::tokenizer(format!("{FILE}: {name}"), expected, found));
+    let mut parts = vec![value];
+    let mut next = 0;
+    while let Some(part) = parts.get(next) {
+        let lists = ["normalizers", "pretokenizers", "processors", "decoders"].map(|list| part[list].as_array());
+        parts.extend(lists.into_iter().flatten().flatten());
+        if parts.len() > 1 + MAX_PIECES {
+            return wrong(format!("at most {MAX_PIECES} parts"), (parts.len() - 1).to_string());
+        }
+        next += 1;
     }
-    for list in ["normalizers", "pretokenizers", "processors", "decoders"] {
-        let parts = value[list].as_array().map(Vec::as_slice).unwrap_or_default();
-        if parts.len() > MAX_PIECES {
-            return Err(TextError::tokenizer(format!("{FILE}: {name}"), format!("at most {MAX_PIECES} parts"), parts.len().to_string()));
+    let (mut growth, mut prepended) = (1.0, 0);
+    for part in parts {
+        let kind = part["type"].as_str().ok_or_else(|| TextError::tokenizer(format!("{FILE}: {name}"), "a type", "none"))?;
+        if !kinds.contains(&kind) {
+            return Err(TextError::unsupported(format!("{FILE}: {name}.type"), format!("{kind:?}"), kinds.join(", ")));
         }
-        for part in parts {
-            check_kinds(name, kinds, part)?;
-        }
+        growth *= growth_by(kind, part);
+        prepended += if kind == "Prepend" { text_bytes(&part["prepend"]) } else { 0 };
+    }
+    if growth > MAX_GROWTH {
+        return wrong(format!("parts that make a text at most {MAX_GROWTH} times as long"), format!("{growth:.0} times"));
+    }
+    if prepended > MAX_PREPENDED {
+        return wrong(format!("at most {MAX_PREPENDED} bytes before a text"), prepended.to_string());
     }
     Ok(())
+}
+
+/// How many times as long a part may make a text.
+fn growth_by(kind: &str, part: &Value) -> f64 {
+    match kind {
+        "Replace" => {
+            let content = text_bytes(&part["content"]) as f64;
+            match text_bytes(&part["pattern"]["String"]) {
+                // Between any two bytes: nothing is also found there, and patterns may find it.
+                0 if content > 0.0 => 1.0 + content,
+                bytes => (content / bytes.max(1) as f64).max(1.0),
+            }
+        }
+        // A byte beyond ASCII becomes a character of two.
+        "ByteLevel" => 2.0,
+        "BPEDecoder" if part["suffix"] == "" => 2.0,
+        _ => 1.0,
+    }
+}
+
+fn text_bytes(value: &Value) -> usize {
+    value.as_str().map_or(0, str::len)
 }
 
 /// A template may name only special tokens that it defines, and only the one sequence there is.

@@ -144,7 +144,10 @@ fn models_are_inspected_and_measured() {
 #[test]
 fn errors_have_a_code_and_bad_input_exits_with_2() {
     let unsupported = fixture("gguf/qwen2-Q4_0.gguf").display().to_string();
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 11] = [
+        (&["generate", "--model", &model(), "--tokens", "1", "--count", "4000000000"], "bad-usage"),
+        (&["bench", "--model", &model(), "--count", "9"], "bad-usage"),
+        (&["compose", "--brief", "x", "--count", "4000000000"], "bad-count"),
         (&["compose", "--brief", "x", "--tone", "angry"], "bad-tone"),
         (&["compose", "--brief", "  "], "bad-brief"),
         (&["compose"], "bad-usage"),

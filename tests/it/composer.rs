@@ -1,15 +1,26 @@
 //! The composer on real sessions: random models write noise, and still every draft is valid and their number is right.
 
 use kinglet::compose::{Brief, BriefOptions, Composer, DraftEvent, Keywords, Network, StopReason, check};
-use kinglet::engine::{DeviceChoice, Engine, EngineOptions};
+use kinglet::cpu::pace::Pause;
+use kinglet::engine::{DeviceChoice, Engine, EngineOptions, Host};
 use kinglet::source::file::open_model_files;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Waker};
 
 fn engine(model: &str, count: u32) -> Engine {
+    pausing_engine(model, count, None)
+}
+
+/// An engine whose long work awaits `pause` now and then.
+fn pausing_engine(model: &str, count: u32, pause: Option<Pause>) -> Engine {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(model);
     let files = open_model_files(&path).expect("the model opens");
-    let options = EngineOptions { device: DeviceChoice::Cpu, count, context: 1024, ..EngineOptions::default() };
+    let host = Host { pause, ..Host::default() };
+    let options = EngineOptions { device: DeviceChoice::Cpu, count, context: 1024, host, ..EngineOptions::default() };
     pollster::block_on(Engine::open(files, options)).expect("the model loads")
 }
 
@@ -139,6 +150,33 @@ fn cancelling_ends_every_draft() {
     }
     let again = compose(&mut engine, &brief("x", "short", 1), usize::MAX);
     assert_ne!(finished(&again, 1)[0].stop, Some(StopReason::Cancelled), "the engine composes again");
+}
+
+/// How a page cancels: what is asked for is dropped at its next wait, be it the prompt's or a token's.
+#[test]
+fn work_dropped_where_it_waits_leaves_nothing_behind() {
+    let armed = Rc::new(Cell::new(false));
+    let pause: Pause = {
+        let armed = armed.clone();
+        Rc::new(move || match armed.get() {
+            true => Box::pin(std::future::pending()),
+            false => Box::pin(async {}),
+        })
+    };
+    let mut engine = pausing_engine("model/nano.gguf", 1, Some(pause));
+    let brief = brief("x", "short", 1);
+    let mut context = Context::from_waker(Waker::noop());
+    armed.set(true);
+    assert!(pin!(Composer::start(&mut engine, &brief)).poll(&mut context).is_pending(), "a prompt is long work");
+    armed.set(false);
+    let mut composition = pollster::block_on(Composer::start(&mut engine, &brief)).expect("the composition starts");
+    armed.set(true);
+    let mut polls = (0..100).map(|_| pin!(composition.next(&mut engine)).poll(&mut context));
+    assert!(polls.any(|polled| polled.is_pending()), "so are a hundred tokens");
+    armed.set(false);
+    drop(composition);
+    let after = compose(&mut engine, &brief, usize::MAX);
+    assert_eq!(after, compose(&mut self::engine("model/nano.gguf", 1), &brief, usize::MAX));
 }
 
 #[test]

@@ -302,18 +302,25 @@ fn noise_becomes_valid_drafts() {
         };
         let mut source = Random(round as u64);
         let guard = DraftGuard::new(&brief);
-        match write(&guard, max_tokens, |_, ban| draw(&mut source, ban), |token| pieces[token as usize].to_string()).0 {
-            Some((text, stop)) => {
-                assert_kept(&brief, &text, stop);
-                match stop {
-                    StopReason::Repaired => repaired += 1,
-                    StopReason::End => ended += 1,
-                    _ => limited += 1,
-                }
+        let (written, _) = write(&guard, max_tokens, |_, ban| draw(&mut source, ban), |token| pieces[token as usize].to_string());
+        // Else there is nothing but marks or emoji: the composer takes over with words alone.
+        if let Some((text, stop)) = written {
+            assert_kept(&brief, &text, stop);
+            match stop {
+                StopReason::Repaired => repaired += 1,
+                StopReason::End => ended += 1,
+                _ => limited += 1,
             }
-            // Nothing but marks or emoji: the composer takes over with words alone.
-            None => {}
         }
     }
     assert!(repaired > 50 && ended > 50 && limited > 50, "repaired {repaired}, ended {ended}, at the limit {limited}");
+}
+
+#[test]
+fn a_link_is_blamed_where_it_begins_in_any_case() {
+    let guard = DraftGuard::new(&brief(GARDEN));
+    for link in ["Www.", "wWw.", "WWW.", "www.", "Https://", "HTTP://x"] {
+        let verdict = guard.judge(&format!("Come and see {link}"), Ending::Open);
+        assert_eq!(verdict, Verdict::Rewind { keep: "Come and see ".len(), fault: Fault::Forbidden }, "{link}");
+    }
 }

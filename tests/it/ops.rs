@@ -425,8 +425,8 @@ fn sampling_on_gpu_survives_logits_that_are_not_finite() {
     let (nan, low) = (f32::NAN, f32::NEG_INFINITY);
     for logits in [vec![nan; 40], vec![low; 40], [vec![low, nan, 0.5, low], vec![nan; 36]].concat()] {
         for sampling in [GREEDY, Sampling { temperature: 1.0, top_k: 3, top_p: 0.9, ..GREEDY }] {
-            let want = draw(&mut Cpu::new(None), &[logits.clone()], &sampling, 2);
-            let got = draw(&mut gpu, &[logits.clone()], &sampling, 2);
+            let want = draw(&mut Cpu::new(None), std::slice::from_ref(&logits), &sampling, 2);
+            let got = draw(&mut gpu, std::slice::from_ref(&logits), &sampling, 2);
             assert_eq!(got, want, "{:?}, {sampling:?}", &logits[..4]);
         }
     }

@@ -3,7 +3,7 @@
 use crate::cpu::Random;
 use kinglet::cpu::philox::{philox4x32, uniform};
 use kinglet::cpu::sample::distribution::{Distribution, SampleError, SampleParams, distribution};
-use kinglet::cpu::sample::{History, sample_row};
+use kinglet::cpu::sample::{History, Sampler};
 use kinglet::plan::{NO_TOKEN, Row, Sampled, Sampling};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -115,7 +115,7 @@ fn a_tiny_temperature_is_greedy_up_to_ties() {
     }
     let sampling = Sampling { temperature: 1e-39, ..off() };
     let mut row = Row { active: 1, limit: 9, ban: NO_TOKEN, ..Row::default() };
-    assert_eq!(sample_row(&mut row, &mut [1.0, -4.0, 2.0], &[0; 2], &sampling, &mut history(1, 4)).token, 2);
+    assert_eq!(Sampler::default().sample_row(&mut row, &mut [1.0, -4.0, 2.0], &[0; 2], &sampling, &mut history(1, 4)).token, 2);
 }
 
 #[test]
@@ -220,6 +220,7 @@ fn naive_token(row: &Row, logits: &[f32], mask: &[u32], sampling: &Sampling, so_
 fn sampling_a_row_equals_the_naive_twin_over_seeds_and_settings() {
     let mut random = Random(21);
     let mut drawn = std::collections::BTreeSet::new();
+    let mut sampler = Sampler::default();
     for round in 0..400 {
         let vocab_size = [7, 129, 1030][round % 3];
         let logits: Vec<f32> = random.floats(vocab_size).iter().map(|l| 6.0 * l).collect();
@@ -246,7 +247,7 @@ fn sampling_a_row_equals_the_naive_twin_over_seeds_and_settings() {
         let slot = |p: u32| if p < row.prefix_len { 1 } else { 2 };
         let so_far: Vec<u32> = (0..=position).map(|p| history.tokens[slot(p) * 12 + p as usize]).collect();
         let want = naive_token(&row, &logits, &mask, &sampling, &so_far);
-        let got = sample_row(&mut row, &mut logits.clone(), &mask, &sampling, &mut history);
+        let got = sampler.sample_row(&mut row, &mut logits.clone(), &mask, &sampling, &mut history);
         assert_eq!(got.token, want, "round {round}, vocabulary {vocab_size}, {sampling:?}, {row:?}");
         assert_eq!(history.tokens[2 * 12 + position as usize + 1], want, "round {round}: history");
         let moved = (row.token, row.position, row.ban, row.active);
@@ -256,13 +257,30 @@ fn sampling_a_row_equals_the_naive_twin_over_seeds_and_settings() {
     assert!(drawn.len() > 50, "only {} different tokens were drawn", drawn.len());
 }
 
+/// To the bit, whatever is done to the scores in drawing.
+#[test]
+fn a_scored_draw_tells_the_log_softmax_of_the_scores_before_temperature_and_filters() {
+    let mut random = Random(22);
+    let mut sampler = Sampler::default();
+    for temperature in [0.0, 0.7, 1.3] {
+        let logits = random.floats(129);
+        let sampling = Sampling { temperature, top_k: 40, top_p: 0.9, scored: 1, ..off() };
+        let mut row = Row { active: 1, limit: 9, ban: NO_TOKEN, ..Row::default() };
+        let got = sampler.sample_row(&mut row, &mut logits.clone(), &[0; 10], &sampling, &mut history(1, 4));
+        let best = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let total: f64 = logits.iter().map(|logit| f64::from(logit - best).exp()).sum();
+        let want = logits[got.token as usize] - best - total.ln() as f32;
+        assert_eq!(got.log_probability.to_bits(), want.to_bits(), "temperature {temperature}: {} for {want}", got.log_probability);
+    }
+}
+
 #[test]
 fn greedy_takes_the_lowest_id_on_ties_and_after_the_mask() {
     let logits = [1.0, 3.0, -1.0, 3.0, 3.0];
     let sampling = Sampling { temperature: 0.0, ..off() };
     for (mask, ban, want) in [(0, NO_TOKEN, 1), (0b10, NO_TOKEN, 3), (0b10, 3, 4), (0b1_1010, 0, 2), (0, 1, 3)] {
         let mut row = Row { active: 1, limit: 9, ban, ..Row::default() };
-        let got = sample_row(&mut row, &mut logits.clone(), &[mask, 0], &sampling, &mut history(1, 4));
+        let got = Sampler::default().sample_row(&mut row, &mut logits.clone(), &[mask, 0], &sampling, &mut history(1, 4));
         assert_eq!(got.token, want, "mask {mask:#b}, ban {ban}");
     }
 }
@@ -274,11 +292,11 @@ fn the_penalty_counts_a_token_once_and_pushes_negative_scores_down() {
     history.tokens[..3].copy_from_slice(&[1, 1, 1]);
     let mut row = Row { active: 1, limit: 9, position: 2, ban: NO_TOKEN, ..Row::default() };
     let mut logits = [1.9, 4.0, -3.0];
-    assert_eq!(sample_row(&mut row, &mut logits, &[0; 2], &sampling, &mut history).token, 1, "4 / 2 is still above 1.9");
+    assert_eq!(Sampler::default().sample_row(&mut row, &mut logits, &[0; 2], &sampling, &mut history).token, 1, "4 / 2 is still above 1.9");
     assert_eq!(logits, [1.9, 2.0, -3.0]);
     let mut logits = [-1.9, -1.0, -3.0];
     row = Row { active: 1, limit: 9, position: 2, ban: NO_TOKEN, ..Row::default() };
-    assert_eq!(sample_row(&mut row, &mut logits, &[0; 2], &sampling, &mut history).token, 0, "-1 * 2 is below -1.9");
+    assert_eq!(Sampler::default().sample_row(&mut row, &mut logits, &[0; 2], &sampling, &mut history).token, 0, "-1 * 2 is below -1.9");
 }
 
 #[test]
@@ -286,7 +304,7 @@ fn an_inactive_row_draws_nothing_and_stays() {
     let mut row = Row { active: 0, epoch: 5, position: 1, ..Row::default() };
     let before = row;
     let mut history = history(1, 4);
-    let got = sample_row(&mut row, &mut [1.0, 2.0], &[0; 2], &off(), &mut history);
+    let got = Sampler::default().sample_row(&mut row, &mut [1.0, 2.0], &[0; 2], &off(), &mut history);
     assert_eq!(got, Sampled { token: NO_TOKEN, epoch: 5, ..Sampled::default() });
     assert_eq!((row, history), (before, self::history(1, 4)));
 }
@@ -298,7 +316,7 @@ fn draws_follow_the_probabilities() {
     let (num_draws, mut counts) = (20_000, [0u32; 5]);
     for draft in 0..num_draws {
         let mut row = Row { active: 1, limit: 9, draft, ban: NO_TOKEN, ..Row::default() };
-        counts[sample_row(&mut row, &mut logits.clone(), &[0; 2], &off(), &mut history(1, 4)).token as usize] += 1;
+        counts[Sampler::default().sample_row(&mut row, &mut logits.clone(), &[0; 2], &off(), &mut history(1, 4)).token as usize] += 1;
     }
     for (id, count) in counts.iter().enumerate() {
         let p = f64::from(logits[id]).exp() / total;

@@ -2,10 +2,16 @@
 
 use crate::devices::{self, collect, options, ran, session};
 use kinglet::{
-    cpu::Cpu,
+    cpu::{Cpu, pace::Pause},
     gpu::Variant,
     plan::Machine,
     session::{End, Request, SamplingParams, Session, SessionError},
+};
+use std::{
+    cell::Cell,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
 };
 
 const MODEL: &str = "gguf/llama-gqa-Q8_0.gguf";
@@ -200,7 +206,8 @@ fn requests_out_of_bounds_are_refused_with_what_was_expected() {
         change(&mut request);
         request
     };
-    let cases: [(&str, fn(&mut Request)); 8] = [
+    type Change = fn(&mut Request);
+    let cases: [(&str, Change); 8] = [
         ("count: expected 1 to 2, found 3", |r| r.count = 3),
         ("count: expected 1 to 2, found 0", |r| r.count = 0),
         ("prompt: expected at least one token, found 0", |r| r.prompt.clear()),
@@ -261,4 +268,66 @@ fn a_fresh_request_computes_its_whole_prompt() {
     assert_eq!((session.counters().reused, session.counters().prefilled), (9, 0), "the prompt was known");
     assert_eq!(collect(&mut session, &Request { fresh: true, ..request(1, free()) }), warm, "and a fresh one writes the same");
     assert_eq!((session.counters().reused, session.counters().prefilled), (0, 9));
+}
+
+/// Submissions of the dropped call are taken up by the next one, and no draw is lost.
+#[test]
+fn a_dropped_next_loses_no_token() {
+    let many = request(8, free());
+    let expected = collect(&mut session(MODEL, devices::cpu(), options(8)), &many);
+    let armed = Rc::new(Cell::new(false));
+    let pause: Pause = {
+        let armed = armed.clone();
+        Rc::new(move || match armed.get() {
+            true => Box::pin(std::future::pending()),
+            false => Box::pin(async {}),
+        })
+    };
+    let mut session = session(MODEL, Box::new(Cpu::new(Some(pause))), options(8));
+    let mut dropped = 0;
+    // Some 100 million multiply-adds lie between two pauses: several requests.
+    for _ in 0..200 {
+        pollster::block_on(session.start(&many)).expect("start");
+        let mut drafts = vec![Vec::new(); 8];
+        loop {
+            armed.set(true);
+            let polled = pin!(session.next()).poll(&mut Context::from_waker(Waker::noop()));
+            armed.set(false);
+            match polled {
+                Poll::Pending => dropped += 1,
+                Poll::Ready(step) => match step.expect("next") {
+                    Some(step) => drafts[step.draft as usize].push(step.token),
+                    None => break,
+                },
+            }
+        }
+        assert_eq!(drafts, expected, "after {dropped} dropped calls");
+        if dropped >= 2 {
+            return;
+        }
+    }
+    panic!("{dropped} calls met a pause");
+}
+
+#[test]
+fn what_abandons_a_request_leaves_nothing_to_go_on_with() {
+    let mut session = session(MODEL, devices::cpu(), options(2));
+    let expected = collect(&mut session, &request(2, free()));
+    // Each time measured is far longer than the one before.
+    let ticks = Cell::new(0.0f64);
+    let clock = || ticks.replace(ticks.get() + 1.0).powi(3);
+    for ask in 0..4 {
+        pollster::block_on(async {
+            session.start(&request(2, free())).await.expect("start");
+            session.next().await.expect("next").expect("a step");
+            match ask {
+                0 => drop(session.logits(&[1, 2, 3], 8).await.expect("logits")),
+                1 => drop(session.decoding_logits(&[1, 2, 3]).await.expect("logits")),
+                2 => drop(session.roofline(&clock).await.expect("a roofline")),
+                _ => drop(session.time_kernels().await.expect("times")),
+            }
+            assert_eq!(session.next().await.expect("next"), None, "the request is abandoned: {ask}");
+        });
+        assert_eq!(collect(&mut session, &request(2, free())), expected, "a new one is as before: {ask}");
+    }
 }

@@ -354,6 +354,41 @@ fn tokenizers_that_would_break_the_library_are_refused() {
     from_text(&good.to_string()).expect("the unchanged file is good");
 }
 
+/// Each part is harmless alone; together they would make a word fill the memory.
+#[test]
+fn tokenizers_that_make_texts_enormous_are_refused() {
+    let good = read_json("smollm2/tokenizer.json");
+    let replace = |from: &str, to: &str| json!({"type": "Replace", "pattern": {"String": from}, "content": to});
+    let chain = |list: &str, part: Value, times: usize| json!({"type": "Sequence", list: vec![part; times]});
+    let prepend = |bytes: usize| json!({"type": "Prepend", "prepend": "a".repeat(bytes)});
+    let regex = json!({"type": "Replace", "pattern": {"Regex": "x*"}, "content": "a"});
+    let with = |section: &str, value: &Value| {
+        let mut changed = good.clone();
+        changed[section] = value.clone();
+        from_text(&changed.to_string()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let nested = chain("normalizers", chain("normalizers", replace("a", "aa"), 8), 8);
+    let times = "expected parts that make a text at most 16 times as long, found";
+    for (section, value, message) in [
+        ("normalizer", chain("normalizers", replace("a", "aa"), 40), times),
+        ("normalizer", nested, "expected at most 64 parts"),
+        ("normalizer", chain("normalizers", chain("normalizers", replace("ab", "abab"), 5), 1), "at most 16 times as long, found 32 times"),
+        ("normalizer", replace("", "0123456789abcdef"), "found 17 times"),
+        ("normalizer", chain("normalizers", regex, 5), "found 32 times"),
+        ("normalizer", chain("normalizers", json!({"type": "ByteLevel"}), 5), "found 32 times"),
+        ("normalizer", chain("normalizers", prepend(33), 2), "expected at most 64 bytes before a text, found 66"),
+        ("decoder", chain("decoders", replace("a", "aa"), 40), times),
+        ("decoder", chain("decoders", json!({"type": "BPEDecoder", "suffix": ""}), 5), "found 32 times"),
+    ] {
+        let error = with(section, &value).expect_err(message);
+        assert!(error.contains(message), "{error}");
+    }
+    let gemma = json!({"type": "Sequence", "normalizers": [prepend(3), replace(" ", "▁")]});
+    assert_eq!(with("normalizer", &gemma), Ok(()));
+    assert_eq!(with("normalizer", &chain("normalizers", replace("aa", "a"), 60)), Ok(()), "what shortens is no danger");
+    assert_eq!(with("normalizer", &chain("normalizers", replace("a", "aa"), 4)), Ok(()));
+}
+
 #[test]
 fn every_cut_of_a_tokenizer_file_is_refused_without_a_panic() {
     let text = read("llama3/tokenizer.json");

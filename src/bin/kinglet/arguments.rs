@@ -125,7 +125,7 @@ pub struct Generate {
     #[command(flatten)]
     pub sampling: Sampling,
     /// Sequences of the same prompt, 1 to 8
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
     pub count: u32,
     /// A text that ends a sequence; may be given several times
     #[arg(long)]
@@ -239,8 +239,8 @@ pub struct Bench {
     /// Tokens decoded in each sequence
     #[arg(long, default_value_t = 64)]
     pub max_tokens: u32,
-    /// Sequences together; above 1, one alone is timed beside them
-    #[arg(long, default_value_t = 1)]
+    /// Sequences together, 1 to 8; above 1, one alone is timed beside them
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
     pub count: u32,
     /// Timed runs, after one that warms up
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]

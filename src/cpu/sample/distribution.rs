@@ -3,7 +3,7 @@
 //! Scores are processed in f32, as transformers does, and the softmax of what is left is taken in f64. A name that is no parameter is an
 //! error, never ignored: a sampler that silently drops a wish is wrong in a way nobody sees.
 
-use crate::cpu::sample::filters::{self, Weights};
+use crate::cpu::sample::filters::{self, Scratch, Weights};
 use std::collections::BTreeMap;
 
 /// What to apply, in the order of the fields; `None` is off. Names as in transformers.
@@ -195,8 +195,9 @@ fn shape(scores: &mut [f32], params: &SampleParams) {
         Some(temperature) => filters::temperature(scores, temperature),
         None => {}
     }
-    filters::top_k(scores, params.top_k.unwrap_or(0));
-    filters::top_p(scores, params.top_p.unwrap_or(1.0));
+    let mut scratch = Scratch::default();
+    filters::top_k(scores, params.top_k.unwrap_or(0), &mut scratch);
+    filters::top_p(scores, params.top_p.unwrap_or(1.0), &mut scratch);
     filters::min_p(scores, params.min_p.unwrap_or(0.0));
     filters::typical_p(scores, params.typical_p.unwrap_or(1.0));
     filters::epsilon_cutoff(scores, params.epsilon_cutoff.unwrap_or(0.0));

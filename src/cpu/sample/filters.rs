@@ -47,11 +47,25 @@ pub fn repetition_penalty(scores: &mut [f32], tokens: impl IntoIterator<Item = u
     }
 }
 
-/// Natural logarithms of the softmax.
-pub fn log_softmax(scores: &[f32]) -> Vec<f32> {
-    let best = max(scores);
-    let total: f64 = scores.iter().map(|score| f64::from(score - best).exp()).sum();
-    scores.iter().map(|score| score - best - total.ln() as f32).collect()
+/// What turns a score into the natural logarithm of its softmax.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSum {
+    best: f32,
+    log_total: f32,
+}
+
+impl LogSum {
+    /// Of all scores.
+    pub fn of(scores: &[f32]) -> LogSum {
+        let best = max(scores);
+        let total: f64 = scores.iter().map(|score| f64::from(score - best).exp()).sum();
+        LogSum { best, log_total: total.ln() as f32 }
+    }
+
+    /// The logarithm for one of them.
+    pub fn log_probability(&self, score: f32) -> f32 {
+        score - self.best - self.log_total
+    }
 }
 
 /// Divides by the temperature, which is not zero; one so small that the best score overflows leaves only the best.
@@ -67,23 +81,26 @@ pub fn temperature(scores: &mut [f32], temperature: f32) {
 }
 
 /// Keeps the `k` best and all ties of the k-th; 0 keeps all (Fan et al. 2018).
-pub fn top_k(scores: &mut [f32], k: usize) {
+pub fn top_k(scores: &mut [f32], k: usize, scratch: &mut Scratch) {
     if k == 0 || k >= scores.len() {
         return;
     }
-    let mut sorted = scores.to_vec();
-    let (_, kth, _) = sorted.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
+    scratch.scores.clear();
+    scratch.scores.extend_from_slice(scores);
+    let (_, kth, _) = scratch.scores.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
     let kth = *kth;
     remove_if(scores, |score| score < kth);
 }
 
 /// Keeps the smallest set of best tokens whose mass reaches `p`, the lowest id first on ties (Holtzman et al. 2019).
-pub fn top_p(scores: &mut [f32], p: f64) {
+pub fn top_p(scores: &mut [f32], p: f64, scratch: &mut Scratch) {
     if p >= 1.0 {
         return;
     }
-    let weights = Weights::of(scores);
-    let mut ids: Vec<usize> = (0..scores.len()).filter(|id| scores[*id] > REMOVED).collect();
+    let Scratch { weights, ids, .. } = scratch;
+    weights.fill(scores);
+    ids.clear();
+    ids.extend((0..scores.len()).filter(|id| scores[*id] > REMOVED));
     let (mut mass, mut sorted, mut block) = (0.0, 0, 64);
     while sorted < ids.len() {
         let rest = &mut ids[sorted..];
@@ -159,8 +176,17 @@ pub fn best(scores: &[f32]) -> u32 {
     best as u32
 }
 
+/// Room that the steps need beside the scores, kept from one token to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    scores: Vec<f32>,
+    ids: Vec<usize>,
+    /// Of the scores that `fill` saw last.
+    pub weights: Weights,
+}
+
 /// Probabilities before division by their sum, removed tokens at 0.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Weights {
     /// exp(score - best), `[vocab_size]`
     pub values: Vec<f64>,
@@ -171,10 +197,29 @@ pub struct Weights {
 impl Weights {
     /// The softmax, not yet divided.
     pub fn of(scores: &[f32]) -> Weights {
+        let mut weights = Weights::default();
+        weights.fill(scores);
+        weights
+    }
+
+    /// The same in place.
+    pub fn fill(&mut self, scores: &[f32]) {
         let best = max(scores);
-        let values: Vec<f64> = scores.iter().map(|score| if *score > REMOVED { exp_difference(*score, best) } else { 0.0 }).collect();
-        let sum = values.iter().sum();
-        Weights { values, sum }
+        self.values.clear();
+        self.values.extend(scores.iter().map(|score| if *score > REMOVED { exp_difference(*score, best) } else { 0.0 }));
+        self.sum = self.values.iter().sum();
+    }
+
+    /// As `Distribution::draw`, for one draw: the distribution itself is not made.
+    pub fn draw(&self, u: f64) -> Option<u32> {
+        let mut mass = 0.0;
+        let drawn = self.values.iter().position(|value| {
+            if *value != 0.0 {
+                mass += value / self.sum;
+            }
+            mass > u
+        });
+        drawn.or_else(|| self.values.iter().rposition(|value| value / self.sum > 0.0)).map(|id| id as u32)
     }
 
     /// The softmax of a token.

@@ -26,7 +26,7 @@ pub fn run(options: &Generate, common: &Common) -> Result<(), Failure> {
         (_, Some(chat), _) => Input::Messages(vec![Message::new("user", chat)]),
         (.., tokens) => Input::Tokens(tokens.clone().unwrap_or_default()),
     };
-    let mut engine = host::engine(&options.model.model, common, options.count.clamp(1, 8), context(&input, options.max_tokens))?;
+    let mut engine = host::engine(&options.model.model, common, options.count, context(&input, options.max_tokens))?;
     let seed = options.sampling.seed.unwrap_or_else(host::random_seed);
     let request = GenerateRequest {
         input,

@@ -30,7 +30,7 @@ pub fn run(options: &Logits, common: &Common) -> Result<(), Failure> {
 fn write_tensor(path: &std::path::Path, shape: [usize; 2], values: &[f32]) -> std::io::Result<()> {
     let tensor = serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [0, 4 * values.len()] });
     let mut header = serde_json::json!({ "logits": tensor }).to_string();
-    while header.len() % 8 != 0 {
+    while !header.len().is_multiple_of(8) {
         header.push(' ');
     }
     let mut file = File::create(path)?;

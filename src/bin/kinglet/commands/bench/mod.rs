@@ -145,8 +145,10 @@ async fn profile(session: &mut Session, options: &Bench) -> kinglet::Result<Kern
 }
 
 fn kernels_json(kernels: &Kernels, options: &Bench) -> Option<serde_json::Value> {
-    let line = |((kernel, grid), (count, sums)): (&(&str, [u32; 3]), &(usize, Vec<f64>))| json!({ "kernel": kernel, "grid": grid, "count": count, "us": figures::spread(sums) });
-    options.profile.then(|| kernels.iter().map(line).collect())
+    let lines = kernels
+        .iter()
+        .map(|((kernel, grid), (count, sums))| json!({ "kernel": kernel, "grid": grid, "count": count, "us": figures::spread(sums) }));
+    options.profile.then(|| lines.collect())
 }
 
 /// The table, dearest first.
