@@ -133,7 +133,7 @@ fn check_parts(name: &str, kinds: &[&str], value: &Value) -> Result<(), TextErro
         }
         next += 1;
     }
-    let (mut growth, mut prepended) = (1.0, 0);
+    let (mut growth, mut prepended, mut templates) = (1.0, 0, 0);
     for part in parts {
         let kind = part["type"].as_str().ok_or_else(|| TextError::tokenizer(format!("{FILE}: {name}"), "a type", "none"))?;
         if !kinds.contains(&kind) {
@@ -141,12 +141,21 @@ fn check_parts(name: &str, kinds: &[&str], value: &Value) -> Result<(), TextErro
         }
         growth *= growth_by(kind, part);
         prepended += if kind == "Prepend" { text_bytes(&part["prepend"]) } else { 0 };
+        templates += u32::from(matches!(kind, "TemplateProcessing" | "BertProcessing" | "RobertaProcessing"));
+        // Taken off both ends of a token that holds nothing else, the library takes more than there is.
+        if name == "decoder" && kind == "Strip" && part["stop"] != 0 {
+            return wrong("Strip with a stop of 0".to_string(), part["stop"].to_string());
+        }
     }
     if growth > MAX_GROWTH {
         return wrong(format!("parts that make a text at most {MAX_GROWTH} times as long"), format!("{growth:.0} times"));
     }
     if prepended > MAX_PREPENDED {
         return wrong(format!("at most {MAX_PREPENDED} bytes before a text"), prepended.to_string());
+    }
+    // The library expects the encodings of one template only.
+    if templates > 1 {
+        return wrong("at most one part that adds tokens".to_string(), templates.to_string());
     }
     Ok(())
 }

@@ -120,7 +120,9 @@ impl Tokenizer {
 
     /// Text of `ids`. Ids that are not in the vocabulary give nothing; bytes that are no UTF-8 give U+FFFD.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
-        self.0.tokenizer.decode(ids, skip_special).unwrap_or_default()
+        let tokenizer = &self.0.tokenizer;
+        let is_said = |token: &String| !(skip_special && tokenizer.get_added_vocabulary().is_special_token(token));
+        self.decode_tokens(ids.iter().filter_map(|id| tokenizer.id_to_token(*id)).filter(is_said).collect())
     }
 
     /// A decoder that is fed one id at a time.
@@ -203,6 +205,8 @@ impl Tokenizer {
     /// Decodes tokens given by their text.
     pub(super) fn decode_tokens(&self, tokens: Vec<String>) -> String {
         match self.0.tokenizer.get_decoder() {
+            // Some decoders expect a last token.
+            _ if tokens.is_empty() => String::new(),
             Some(decoder) => decoder.decode(tokens).unwrap_or_default(),
             None => tokens.join(" "),
         }

@@ -367,6 +367,8 @@ fn tokenizers_that_make_texts_enormous_are_refused() {
         changed[section] = value.clone();
         from_text(&changed.to_string()).map(|_| ()).map_err(|error| error.to_string())
     };
+    let template =
+        json!({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}], "pair": [], "special_tokens": {}});
     let nested = chain("normalizers", chain("normalizers", replace("a", "aa"), 8), 8);
     let times = "expected parts that make a text at most 16 times as long, found";
     for (section, value, message) in [
@@ -379,6 +381,8 @@ fn tokenizers_that_make_texts_enormous_are_refused() {
         ("normalizer", chain("normalizers", prepend(33), 2), "expected at most 64 bytes before a text, found 66"),
         ("decoder", chain("decoders", replace("a", "aa"), 40), times),
         ("decoder", chain("decoders", json!({"type": "BPEDecoder", "suffix": ""}), 5), "found 32 times"),
+        ("decoder", json!({"type": "Strip", "content": " ", "start": 0, "stop": 1}), "expected Strip with a stop of 0, found 1"),
+        ("post_processor", chain("processors", template, 2), "expected at most one part that adds tokens, found 2"),
     ] {
         let error = with(section, &value).expect_err(message);
         assert!(error.contains(message), "{error}");
@@ -387,6 +391,10 @@ fn tokenizers_that_make_texts_enormous_are_refused() {
     assert_eq!(with("normalizer", &gemma), Ok(()));
     assert_eq!(with("normalizer", &chain("normalizers", replace("aa", "a"), 60)), Ok(()), "what shortens is no danger");
     assert_eq!(with("normalizer", &chain("normalizers", replace("a", "aa"), 4)), Ok(()));
+    let mut of_bpe = good.clone();
+    of_bpe["decoder"] = json!({"type": "BPEDecoder", "suffix": "</w>"});
+    let of_bpe = from_text(&of_bpe.to_string()).expect("a tokenizer");
+    assert_eq!(of_bpe.decode(&[], false) + &of_bpe.decode(&[u32::MAX], true), "", "no tokens, no text");
 }
 
 #[test]
