@@ -67,16 +67,26 @@ export class Connection {
     return this.#closed;
   }
 
-  /** Queues work. The returned function cancels it. */
+  /** Queues work. The returned function cancels it: in the worker if it is there, else before it gets there. */
   run(work: Work, listener: Listener): () => void {
     const id = this.#nextId++;
     this.#listeners.set(id, listener);
     if (!this.#worker) this.#loading = this.#load();
+    let posted = false;
     this.#loading.then(
-      () => this.#listeners.has(id) && this.#post({ type: "work", id, work }),
-      () => {}, // `#stop` has told the listener.
+      () => {
+        if (!this.#listeners.has(id)) return;
+        posted = true;
+        this.#post({ type: "work", id, work });
+      },
+      (error: KingletError) => this.#take(id)?.fail(error), // `#stop` has told it already, unless no worker could be started.
     );
-    return () => this.#post({ type: "cancel", id });
+    return () => {
+      if (posted) return this.#post({ type: "cancel", id });
+      const waiting = this.#take(id);
+      // Later, as a worker would: whoever cancels may have a better reason to give.
+      queueMicrotask(() => waiting?.fail(new KingletError("aborted", "stopped before it began")));
+    };
   }
 
   /** Ends the worker; everything under way fails with `error`. */

@@ -1,0 +1,122 @@
+// The package and the page with workers made of messages, which fail when a test wants them to: what becomes of work that is under way or
+// waits, of late events, of what was stored, and of what the page shows.
+
+import assert from "node:assert/strict";
+import { cp, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { ROOT } from "../../scripts/shell.mjs";
+import { compose, open, PREFIX, state } from "./harness.mjs";
+
+/** Messages take milliseconds; only a promise that nobody settles takes longer. */
+const PATIENCE = 30_000;
+let folder;
+let site;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "kinglet-worker-"));
+  await cp(join(ROOT, "dist-page"), folder, { recursive: true });
+  await cp(join(ROOT, "dist"), join(folder, "package"), { recursive: true });
+  const assets = await readdir(join(folder, "assets"));
+  for (const name of assets.filter((name) => /^worker.*\.js$/.test(name))) await writeFile(join(folder, "assets", name), WORKER);
+  site = await open(folder, { also: { [`${PREFIX}empty.html`]: join(ROOT, "tests", "browser", "empty.html") } });
+});
+after(async () => {
+  await site?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** The page's worker: loads whatever can be fetched, on a card with a name of its own; a brief says what becomes of it. */
+const WORKER = `
+const info = { model: "m", parameters: 1, bytes: 1, contextLength: 8, variants: "v" };
+const failure = (code) => ({ code, message: "as the test wants it" });
+onmessage = async ({ data: { type, id, work, model } }) => {
+  if (type === "load") {
+    const { ok } = await fetch(model.weights[0].source, { method: "HEAD", cache: "no-store" });
+    const device = { kind: "webgpu", adapter: crypto.randomUUID(), software: false, reason: "" };
+    postMessage(ok ? { type: "ready", info: { ...info, device } } : { type: "error", failure: failure("download-failed") });
+  } else if (type === "work") {
+    const { brief } = work.brief;
+    if (brief === "crash") postMessage({ type: "crash", message: "as the test wants it" });
+    else if (brief === "refuse") postMessage({ type: "error", id, failure: failure("no-words") });
+    else postMessage({ type: "end", id, stats: {} });
+  }
+};
+postMessage({ type: "hello" });
+`;
+
+/** Runs a script in an empty page that has the package as `kinglet` and workers that the script plays, in the order of their start. */
+async function withFakes(script) {
+  const visit = await site.visit("empty.html");
+  await visit.page.evaluate(async (path) => {
+    globalThis.kinglet = { ...(await import(`${path}package/index.js`)), ...(await import(`${path}package/engine.js`)) };
+    globalThis.fakes = [];
+    globalThis.fake = () => {
+      const worker = { asked: [], ended: false, postMessage: (request) => worker.asked.push(request), terminate: () => (worker.ended = true) };
+      worker.say = (data) => worker.onmessage({ data });
+      worker.works = () => worker.asked.filter(({ type }) => type === "work").length;
+      fakes.push(worker);
+      return worker;
+    };
+    globalThis.turn = () => new Promise((resolve) => setTimeout(resolve, 0));
+    globalThis.device = { kind: "webgpu", adapter: "card", software: false, reason: "" };
+    globalThis.info = { model: "m", parameters: 1, bytes: 1, contextLength: 8, variants: "fast", device };
+    /** Lets a worker answer its load. */
+    globalThis.begin = async (worker, answer = { type: "ready", info }) => {
+      worker.say({ type: "hello" });
+      await turn();
+      worker.say(answer);
+      await turn();
+    };
+    globalThis.openComposer = async (options) => {
+      const opening = kinglet.createComposer({ worker: fake, wasm: new Uint8Array(), ...options });
+      await begin(fakes[0]);
+      return opening;
+    };
+    globalThis.code = (promise) => promise.then(() => "done", ({ name, code }) => code ?? name);
+  }, PREFIX);
+  const found = await visit.page.evaluate(script);
+  await visit.close();
+  return found;
+}
+
+test("work that is cancelled while a worker starts is never begun", { timeout: PATIENCE }, async () => {
+  const found = await withFakes(async () => {
+    const composer = await openComposer();
+    const brief = "rain";
+    fakes[0].say({ type: "crash", message: "gone" });
+    const controller = new AbortController();
+    const aborted = composer.compose({ brief, signal: controller.signal });
+    const left = composer.compose({ brief });
+    const wanted = composer.compose({ brief });
+    controller.abort("enough");
+    await left[Symbol.asyncIterator]().return();
+    await begin(fakes[1]);
+    const { id } = fakes[1].asked.at(-1);
+    fakes[1].say({ type: "end", id, stats: {} });
+    const cause = await aborted.drafts.catch(({ cause }) => cause);
+    return { works: fakes[1].works(), codes: [await code(aborted.drafts), await code(left.drafts), await code(wanted.drafts)], cause };
+  });
+  assert.deepEqual(found, { works: 1, codes: ["aborted", "aborted", "done"], cause: "enough" });
+});
+
+test("a worker that cannot be started again fails the work that asked for it, and the next work tries anew", { timeout: PATIENCE }, async () => {
+  const found = await withFakes(async () => {
+    let refused = false;
+    const worker = () => {
+      if (refused) throw new Error("refused");
+      return fake();
+    };
+    const composer = await openComposer({ worker });
+    fakes[0].say({ type: "crash", message: "gone" });
+    refused = true;
+    const codes = [await code(composer.compose({ brief: "rain" }).drafts)];
+    refused = false;
+    const again = composer.compose({ brief: "rain" });
+    await begin(fakes[1]);
+    fakes[1].say({ type: "end", id: fakes[1].asked.at(-1).id, stats: {} });
+    return [...codes, await code(again.drafts)];
+  });
+  assert.deepEqual(found, ["worker-failed", "done"]);
+});
