@@ -120,3 +120,29 @@ test("a worker that cannot be started again fails the work that asked for it, an
   });
   assert.deepEqual(found, ["worker-failed", "done"]);
 });
+
+test("what an old worker says late does not end the one in its place", { timeout: PATIENCE }, async () => {
+  const found = await withFakes(async () => {
+    const asked = [];
+    const wasm = () => new Promise((resolve, reject) => asked.push({ resolve: () => resolve(new Uint8Array()), reject }));
+    const opening = kinglet.createComposer({ worker: fake, wasm });
+    fakes[0].say({ type: "hello" });
+    asked[0].resolve();
+    await begin(fakes[0]);
+    const composer = await opening;
+    fakes[0].say({ type: "crash", message: "gone" });
+    const failed = composer.compose({ brief: "rain" });
+    fakes[1].say({ type: "hello" });
+    fakes[1].onerror({ message: "gone, too" });
+    const wanted = composer.compose({ brief: "rain" });
+    await begin(fakes[2]);
+    fakes[0].onerror({ message: "late" });
+    fakes[0].onmessageerror();
+    asked[1].reject(new Error("late"));
+    await turn();
+    const { ended } = fakes[2];
+    fakes[2].say({ type: "end", id: fakes[2].asked.at(-1)?.id, stats: {} });
+    return { ended, codes: [await code(failed.drafts), await code(wanted.drafts)] };
+  });
+  assert.deepEqual(found, { ended: false, codes: ["crashed", "done"] });
+});

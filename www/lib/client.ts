@@ -104,9 +104,9 @@ export class Connection {
       this.#handshake = setTimeout(() => this.#stop(noAnswer()), HANDSHAKE_MS);
       worker.onerror = (event) => {
         event.preventDefault?.();
-        this.#stop(event.message ? crashed(event.message) : noAnswer());
+        this.#fail(worker, event.message ? crashed(event.message) : noAnswer());
       };
-      worker.onmessageerror = () => this.#stop(crashed("a message could not be read"));
+      worker.onmessageerror = () => this.#fail(worker, crashed("a message could not be read"));
       worker.onmessage = ({ data }: MessageEvent<Reply>) => {
         if (this.#worker !== worker) return;
         if (data.type === "hello") {
@@ -132,7 +132,8 @@ export class Connection {
       const request: LoadRequest = { type: "load", wasm, model, device, exact, kernels: knownKernels() };
       worker.postMessage(request);
     } catch (cause) {
-      this.#stop(new KingletError("wasm-failed", `the wasm could not be provided: ${String(cause)}; check the option \`wasm\``, { cause }));
+      const message = `the wasm could not be provided: ${String(cause)}; check the option \`wasm\``;
+      this.#fail(worker, new KingletError("wasm-failed", message, { cause }));
     }
   }
 
@@ -165,6 +166,11 @@ export class Connection {
 
   #post(request: Request): void {
     this.#worker?.postMessage(request);
+  }
+
+  /** Ends a worker for what happened to it, unless another has taken its place. */
+  #fail(worker: Worker, error: KingletError): void {
+    if (this.#worker === worker) this.#stop(error);
   }
 
   #stop(error: KingletError): void {
