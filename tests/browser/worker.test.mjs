@@ -146,3 +146,15 @@ test("what an old worker says late does not end the one in its place", { timeout
   });
   assert.deepEqual(found, { ended: false, codes: ["crashed", "done"] });
 });
+
+test("the page shows the device of the worker that took a crashed one's place", { timeout: PATIENCE }, async () => {
+  const { page, close } = await site.visit();
+  await state(page, "ready");
+  const before = await page.locator("#device").innerText();
+  await compose(page, "crash");
+  assert.equal(await state(page, "ready", "error"), "error");
+  await compose(page, "rain");
+  assert.equal(await state(page, "ready", "error"), "ready");
+  assert.notEqual(await page.locator("#device").innerText(), before);
+  await close();
+});

@@ -76,7 +76,7 @@ async function compose(): Promise<void> {
     const composition = composer.compose({ ...options, ...(seed === "" ? {} : { seed: BigInt(seed) }), signal });
     dispatch({ type: "seed", seed: String(composition.seed) });
     for await (const draft of composition) dispatch({ type: "draft", draft });
-    dispatch({ type: "finished" });
+    dispatch({ type: "finished", info: composer.info }); // Another device may have written them, if the worker had to be replaced.
   } catch (error) {
     if (!signal.aborted) dispatch({ type: "failed", problem: problemOf(error, state.info ? "composing" : "loading") });
   }
