@@ -147,6 +147,36 @@ test("what an old worker says late does not end the one in its place", { timeout
   assert.deepEqual(found, { ended: false, codes: ["crashed", "done"] });
 });
 
+test("kernels with which a load failed, or left the graphics card, are forgotten; a load that the caller ends forgets nothing", { timeout: PATIENCE }, async () => {
+  const found = await withFakes(async () => {
+    const all = {};
+    const attempts = {
+      failed: { answer: { type: "error", failure: { code: "self-test-failed", message: "m" } } },
+      crashed: { answer: { type: "crash", message: "m" } },
+      left: { answer: { type: "ready", info: { ...info, device: { ...device, kind: "cpu" } } } },
+      processor: { options: { device: "cpu" }, answer: { type: "ready", info: { ...info, device: { ...device, kind: "cpu" } } } },
+      good: { answer: { type: "ready", info } },
+      ended: { abort: true },
+    };
+    for (const [name, { options, answer, abort }] of Object.entries(attempts)) {
+      localStorage.setItem("kinglet:kernels", JSON.stringify({ card: { variants: "fast", at: Date.now() } }));
+      const controller = new AbortController();
+      const opening = code(kinglet.createEngine({ worker: fake, wasm: new Uint8Array(), signal: controller.signal, ...options }));
+      fakes.at(-1).say({ type: "hello" });
+      await turn();
+      if (abort) controller.abort();
+      else fakes.at(-1).say(answer);
+      await opening;
+      await turn();
+      const given = fakes.at(-1).asked[0].kernels.card;
+      all[name] = [given, Object.keys(JSON.parse(localStorage.getItem("kinglet:kernels") ?? "{}")).length];
+    }
+    return all;
+  });
+  const [gone, there] = [["fast", 0], ["fast", 1]];
+  assert.deepEqual(found, { failed: gone, crashed: gone, left: gone, processor: there, good: there, ended: there });
+});
+
 test("the page shows the device of the worker that took a crashed one's place", { timeout: PATIENCE }, async () => {
   const { page, close } = await site.visit();
   await state(page, "ready");

@@ -3,7 +3,7 @@
 
 import { abortedBy, fromFailure, KingletError } from "./errors.ts";
 import type { Draft, EngineStats, GenerationStep, LoadRequest, Measurement, ModelInfo, Progress, Reply, Request, Work } from "./protocol.ts";
-import { keepKernels, knownKernels } from "./kernels.ts";
+import { forgetKernels, keepKernels, knownKernels } from "./kernels.ts";
 import { startWorker, type WasmOption, wasmForWorker, type WorkerOption } from "./start.ts";
 
 /** What a connection is opened with. */
@@ -97,6 +97,7 @@ export class Connection {
   }
 
   #load(): Promise<ModelInfo> {
+    const kernels = knownKernels();
     const loading = new Promise<ModelInfo>((resolve, reject) => {
       this.#rejectLoading = reject;
       const worker = startWorker(this.#options.worker);
@@ -111,9 +112,10 @@ export class Connection {
         if (this.#worker !== worker) return;
         if (data.type === "hello") {
           clearTimeout(this.#handshake);
-          void this.#askToLoad(worker);
+          void this.#askToLoad(worker, kernels);
         } else if (data.type === "ready") {
           this.#loaded = data.info;
+          if (this.#options.device === "auto" && data.info.device.kind === "cpu") forgetKernels(); // They may be why the GPU was left.
           keepKernels(data.info);
           resolve(data.info);
         } else {
@@ -121,15 +123,17 @@ export class Connection {
         }
       };
     });
-    loading.catch(() => {}); // Whoever waits for it hears of it.
+    loading.catch(() => {
+      if (!this.#closed && Object.keys(kernels).length > 0) forgetKernels(); // They may be why; whoever waits hears of the rest.
+    });
     return loading;
   }
 
-  async #askToLoad(worker: Worker): Promise<void> {
+  async #askToLoad(worker: Worker, kernels: LoadRequest["kernels"]): Promise<void> {
     const { model, device, exact } = this.#options;
     try {
       const wasm = await wasmForWorker(this.#options.wasm);
-      const request: LoadRequest = { type: "load", wasm, model, device, exact, kernels: knownKernels() };
+      const request: LoadRequest = { type: "load", wasm, model, device, exact, kernels };
       worker.postMessage(request);
     } catch (cause) {
       const message = `the wasm could not be provided: ${String(cause)}; check the option \`wasm\``;
