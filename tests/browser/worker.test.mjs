@@ -177,6 +177,25 @@ test("kernels with which a load failed, or left the graphics card, are forgotten
   assert.deepEqual(found, { failed: gone, crashed: gone, left: gone, processor: there, good: there, ended: there });
 });
 
+test("an address that is none is refused by its code, and a file's name may have a percent sign", { timeout: PATIENCE }, async () => {
+  const found = await withFakes(async () => {
+    const name = async (model) => {
+      const opening = kinglet.createEngine({ model, worker: fake, wasm: new Uint8Array() });
+      await begin(fakes.at(-1));
+      await opening;
+      const { model: asked } = fakes.at(-1).asked[0];
+      return [asked.name, asked.weights[0].name];
+    };
+    const [empty, many] = [await code(kinglet.createEngine({ model: "http://" })), await code(kinglet.createEngine({ model: { weights: ["http://"] } }))];
+    return { empty, many, names: [await name("my%20model.gguf"), await name("50%.gguf"), await name(new File([], "50%.gguf")), await name(new Blob())] };
+  });
+  assert.deepEqual(found, {
+    empty: "invalid-option",
+    many: "invalid-option",
+    names: [["my model", "my model.gguf"], ["50%", "50%.gguf"], ["50%", "50%.gguf"], ["model", "model"]],
+  });
+});
+
 test("the page shows the device of the worker that took a crashed one's place", { timeout: PATIENCE }, async () => {
   const { page, close } = await site.visit();
   await state(page, "ready");
