@@ -196,6 +196,26 @@ test("an address that is none is refused by its code, and a file's name may have
   });
 });
 
+test("after a failed load Compose loads again, and no failed composition does", { timeout: PATIENCE }, async () => {
+  const { page, close } = await site.visit("?model=late.gguf");
+  assert.equal(await state(page, "ready", "error"), "error");
+  await compose(page, "");
+  assert.equal(await state(page, "error"), "error");
+  await compose(page, "rain");
+  assert.equal(await state(page, "ready", "error"), "error");
+  await writeFile(join(folder, "late.gguf"), "");
+  await compose(page, "rain");
+  assert.equal(await state(page, "ready", "error"), "ready", await page.locator("body").innerText());
+  const [worker, ...others] = page.workers();
+  assert.equal(others.length, 0);
+  await compose(page, "refuse");
+  assert.equal(await state(page, "ready", "error"), "error");
+  await compose(page, "rain");
+  assert.equal(await state(page, "ready", "error"), "ready");
+  assert.deepEqual(page.workers(), [worker]);
+  await close();
+});
+
 test("the page shows the device of the worker that took a crashed one's place", { timeout: PATIENCE }, async () => {
   const { page, close } = await site.visit();
   await state(page, "ready");

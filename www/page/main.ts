@@ -13,6 +13,7 @@ const address = new URL(location.href);
 const parameter = (name: string) => address.searchParams.get(name) ?? undefined;
 
 let state: State = restore();
+/** None once loading has failed; a composition that fails leaves its composer, which goes on. */
 let loading: Promise<Composer> | undefined;
 let writing: AbortController | undefined;
 
@@ -34,15 +35,19 @@ function dispatch(action: Action): void {
 function load(): Promise<Composer> {
   const device = parameter("device") ?? "auto";
   const model = parameter("model");
-  loading = openComposer(device, model);
-  loading.then(
+  const opening = openComposer(device, model);
+  loading = opening;
+  opening.then(
     (composer) => {
       dispatch({ type: "ready", info: composer.info });
       keepPage();
     },
-    (error: unknown) => dispatch({ type: "failed", problem: problemOf(error, "loading") }),
+    (error: unknown) => {
+      loading = undefined;
+      dispatch({ type: "failed", problem: problemOf(error, "loading") });
+    },
   );
-  return loading;
+  return opening;
 }
 
 async function openComposer(device: string, model: string | undefined): Promise<Composer> {
@@ -70,7 +75,7 @@ async function compose(): Promise<void> {
   writing = controller;
   const { signal } = controller;
   try {
-    const composer = await (state.problem || !loading ? load() : loading);
+    const composer = await (loading ?? load());
     if (signal.aborted) return;
     const { seed, ...options } = settings;
     const composition = composer.compose({ ...options, ...(seed === "" ? {} : { seed: BigInt(seed) }), signal });
