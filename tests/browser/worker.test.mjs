@@ -227,3 +227,21 @@ test("the page shows the device of the worker that took a crashed one's place", 
   assert.notEqual(await page.locator("#device").innerText(), before);
   await close();
 });
+
+test("the address's seed is for its address, a typed one is kept", { timeout: PATIENCE }, async () => {
+  const { page, close } = await site.visit("?seed=9");
+  const seedAt = async (query) => {
+    await page.goto(`${site.address}${query}`);
+    return page.locator("#seed").inputValue();
+  };
+  assert.equal(await page.locator("#seed").inputValue(), "9");
+  await page.getByRole("textbox", { name: "Brief" }).fill("rain");
+  assert.equal(await seedAt(""), "");
+  assert.equal(await page.getByRole("textbox", { name: "Brief" }).inputValue(), "rain");
+  await page.getByText("More options").click();
+  await page.locator("#seed").fill("12");
+  assert.equal(await seedAt("?seed=9"), "9");
+  await page.getByRole("textbox", { name: "Brief" }).fill("snow");
+  assert.equal(await seedAt(""), "12");
+  await close();
+});

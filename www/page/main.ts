@@ -13,6 +13,9 @@ const address = new URL(location.href);
 const parameter = (name: string) => address.searchParams.get(name) ?? undefined;
 
 let state: State = restore();
+const storedSeed = state.settings.seed;
+const addressSeed = /^\d{1,20}$/.exec(parameter("seed") ?? "")?.[0];
+if (addressSeed !== undefined) state = reduce(state, { type: "set", settings: { seed: addressSeed } });
 /** None once loading has failed; a composition that fails leaves its composer, which goes on. */
 let loading: Promise<Composer> | undefined;
 let writing: AbortController | undefined;
@@ -29,7 +32,13 @@ function dispatch(action: Action): void {
   for (const show of panels) show(state);
   const words = before.settings !== state.settings || before.history !== state.history;
   const finished = action.type === "draft" ? action.draft.done : action.type !== "progress";
-  if (words || finished) keep(state);
+  if (words || finished) keep(withStoredSeed(state));
+}
+
+/** The address's seed is for this address alone: the one that stood in the form before is kept, unless another was typed. */
+function withStoredSeed(state: State): State {
+  const { settings } = state;
+  return settings.seed === addressSeed ? { ...state, settings: { ...settings, seed: storedSeed } } : state;
 }
 
 function load(): Promise<Composer> {
@@ -120,6 +129,4 @@ function problemOf(error: unknown, during: "loading" | "composing"): Problem {
   return { code, message, during: code === "bad-brief" ? "brief" : during };
 }
 
-const seed = parameter("seed");
-if (seed !== undefined && /^\d{1,20}$/.test(seed)) state = reduce(state, { type: "set", settings: { seed } });
 for (const show of panels) show(state);
