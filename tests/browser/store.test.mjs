@@ -16,6 +16,8 @@ let origin;
 let model;
 /** What the server does with the model, and what it was asked. */
 let site = { breakAfter: 0, etag: '"1"', asked: [] };
+/** For another site's model: no header that would have to be exposed can be read, as is usual. */
+const CORS = { "Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "range", "Last-Modified": "Sat, 28 Nov 2026 10:00:00 GMT" };
 
 before(async () => {
   model = await readFile(join(ROOT, "model", "nano.gguf"));
@@ -37,11 +39,14 @@ async function answer(request, response) {
     const file = await readFile(join(ROOT, "dist", name)).catch(() => undefined);
     return void response.writeHead(file ? 200 : 404, { "Content-Type": TYPES[name.split(".").pop()] ?? "text/plain" }).end(file);
   }
+  if (request.method === "OPTIONS") return void response.writeHead(204, CORS).end();
   const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? "");
   site.asked.push(range ? `${request.method} ${range[1]}` : request.method);
+  if (site.down) return void response.writeHead(503, CORS).end();
   const start = range ? Number(range[1]) : 0;
   const body = model.subarray(start);
   response.writeHead(range ? 206 : 200, {
+    ...CORS,
     ETag: site.etag,
     "Content-Length": body.length,
     "Content-Type": "application/octet-stream",
@@ -51,19 +56,20 @@ async function answer(request, response) {
   if (site.breakAfter === 0) return void response.end(body);
   const part = body.subarray(0, site.breakAfter);
   site.breakAfter = 0;
+  site.down = site.thenDown;
   response.write(part, () => setTimeout(() => response.destroy(), 50));
 }
 
-const load = (page) =>
-  page.evaluate(async () => {
+const load = (page, model = "/m.gguf") =>
+  page.evaluate(async (model) => {
     const { createEngine } = await import("/engine.js");
     const last = { download: 0 };
-    const engine = await createEngine({ model: "/m.gguf", device: "cpu", onProgress: ({ stage, loaded, total }) => (last[stage] = loaded / total) });
+    const engine = await createEngine({ model, device: "cpu", onProgress: ({ stage, loaded, total }) => (last[stage] = loaded / total) });
     const tokens = [];
     for await (const step of engine.generate({ tokens: [5, 6, 7], maxTokens: 4, temperature: 0 })) tokens.push(step.token);
     await engine.dispose();
     return { tokens: tokens.join(), downloaded: last.download };
-  });
+  }, model);
 
 test("a broken download goes on where it ended, and the next visit downloads nothing", async () => {
   const { page, close } = await visitPage(browser, origin, `${origin}/`);
@@ -81,6 +87,21 @@ test("a broken download goes on where it ended, and the next visit downloads not
   site = { breakAfter: 0, etag: '"2"', asked: [] };
   assert.deepEqual(await load(page), first);
   assert.deepEqual(site.asked, ["HEAD", "GET"]);
+  await close();
+}, { timeout: PATIENCE });
+
+test("a download from another site goes on, though the size of the whole file cannot be read there", async () => {
+  const { page, close } = await visitPage(browser, origin, `${origin}/`);
+  const address = `http://127.0.0.1:${server.address().port}/m.gguf`;
+  site = { breakAfter: 5_000_000, thenDown: true, etag: '"1"', asked: [] };
+  await assert.rejects(load(page, address), /503/);
+  site = { breakAfter: 0, etag: '"1"', asked: [] };
+  const resumed = await load(page, address);
+  assert.match(site.asked.join(), /^GET [1-9]\d*$/);
+  assert.equal(resumed.downloaded, 1);
+  site.asked = [];
+  assert.deepEqual(await load(page, address), resumed);
+  assert.deepEqual(site.asked, ["HEAD"]);
   await close();
 }, { timeout: PATIENCE });
 

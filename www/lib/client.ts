@@ -3,7 +3,7 @@
 
 import { abortedBy, fromFailure, KingletError } from "./errors.ts";
 import type { Draft, EngineStats, GenerationStep, LoadRequest, Measurement, ModelInfo, Progress, Reply, Request, Work } from "./protocol.ts";
-import { keepKernels, knownKernels } from "./kernels.ts";
+import { forgetKernels, keepKernels, knownKernels } from "./kernels.ts";
 import { startWorker, type WasmOption, wasmForWorker, type WorkerOption } from "./start.ts";
 
 /** What a connection is opened with. */
@@ -67,16 +67,26 @@ export class Connection {
     return this.#closed;
   }
 
-  /** Queues work. The returned function cancels it. */
+  /** Queues work. The returned function cancels it: in the worker if it is there, else before it gets there. */
   run(work: Work, listener: Listener): () => void {
     const id = this.#nextId++;
     this.#listeners.set(id, listener);
     if (!this.#worker) this.#loading = this.#load();
+    let posted = false;
     this.#loading.then(
-      () => this.#listeners.has(id) && this.#post({ type: "work", id, work }),
-      () => {}, // `#stop` has told the listener.
+      () => {
+        if (!this.#listeners.has(id)) return;
+        posted = true;
+        this.#post({ type: "work", id, work });
+      },
+      (error: KingletError) => this.#take(id)?.fail(error), // `#stop` has told it already, unless no worker could be started.
     );
-    return () => this.#post({ type: "cancel", id });
+    return () => {
+      if (posted) return this.#post({ type: "cancel", id });
+      const waiting = this.#take(id);
+      // Later, as a worker would: whoever cancels may have a better reason to give.
+      queueMicrotask(() => waiting?.fail(new KingletError("aborted", "stopped before it began")));
+    };
   }
 
   /** Ends the worker; everything under way fails with `error`. */
@@ -87,6 +97,7 @@ export class Connection {
   }
 
   #load(): Promise<ModelInfo> {
+    const kernels = knownKernels();
     const loading = new Promise<ModelInfo>((resolve, reject) => {
       this.#rejectLoading = reject;
       const worker = startWorker(this.#options.worker);
@@ -94,16 +105,17 @@ export class Connection {
       this.#handshake = setTimeout(() => this.#stop(noAnswer()), HANDSHAKE_MS);
       worker.onerror = (event) => {
         event.preventDefault?.();
-        this.#stop(event.message ? crashed(event.message) : noAnswer());
+        this.#fail(worker, event.message ? crashed(event.message) : noAnswer());
       };
-      worker.onmessageerror = () => this.#stop(crashed("a message could not be read"));
+      worker.onmessageerror = () => this.#fail(worker, crashed("a message could not be read"));
       worker.onmessage = ({ data }: MessageEvent<Reply>) => {
         if (this.#worker !== worker) return;
         if (data.type === "hello") {
           clearTimeout(this.#handshake);
-          void this.#askToLoad(worker);
+          void this.#askToLoad(worker, kernels);
         } else if (data.type === "ready") {
           this.#loaded = data.info;
+          if (this.#options.device === "auto" && data.info.device.kind === "cpu") forgetKernels(); // They may be why the GPU was left.
           keepKernels(data.info);
           resolve(data.info);
         } else {
@@ -111,18 +123,21 @@ export class Connection {
         }
       };
     });
-    loading.catch(() => {}); // Whoever waits for it hears of it.
+    loading.catch(() => {
+      if (!this.#closed && Object.keys(kernels).length > 0) forgetKernels(); // They may be why; whoever waits hears of the rest.
+    });
     return loading;
   }
 
-  async #askToLoad(worker: Worker): Promise<void> {
+  async #askToLoad(worker: Worker, kernels: LoadRequest["kernels"]): Promise<void> {
     const { model, device, exact } = this.#options;
     try {
       const wasm = await wasmForWorker(this.#options.wasm);
-      const request: LoadRequest = { type: "load", wasm, model, device, exact, kernels: knownKernels() };
+      const request: LoadRequest = { type: "load", wasm, model, device, exact, kernels };
       worker.postMessage(request);
     } catch (cause) {
-      this.#stop(new KingletError("wasm-failed", `the wasm could not be provided: ${String(cause)}; check the option \`wasm\``, { cause }));
+      const message = `the wasm could not be provided: ${String(cause)}; check the option \`wasm\``;
+      this.#fail(worker, new KingletError("wasm-failed", message, { cause }));
     }
   }
 
@@ -155,6 +170,11 @@ export class Connection {
 
   #post(request: Request): void {
     this.#worker?.postMessage(request);
+  }
+
+  /** Ends a worker for what happened to it, unless another has taken its place. */
+  #fail(worker: Worker, error: KingletError): void {
+    if (this.#worker === worker) this.#stop(error);
   }
 
   #stop(error: KingletError): void {

@@ -42,7 +42,7 @@ export interface Engine extends AsyncDisposable {
  */
 export async function createEngine(options: LoadOptions = {}): Promise<Engine> {
   const connection = await open(options);
-  let stats: EngineStats = { ttftMs: 0, prefillTokensPerSecond: 0, decodeTokensPerSecond: 0, deviceBytes: connection.info.bytes, wasmBytes: 0 };
+  let stats: EngineStats = { ttftMs: 0, prefillTokensPerSecond: 0, decodeTokensPerSecond: 0, deviceBytes: 0, wasmBytes: 0 };
   const dispose = async () => connection.close(new KingletError("disposed", "this engine was disposed; create another one"));
 
   return {

@@ -1,5 +1,5 @@
 // Which kernels a graphics card runs fastest is found by timing them while a model loads. What was found is kept for a month, by the
-// adapter's name; then it is found anew, as drivers change.
+// adapter's name; then it is found anew, as drivers change. What a load fails with is forgotten at once.
 
 import type { ModelInfo } from "./protocol.ts";
 
@@ -21,6 +21,15 @@ export function keepKernels({ device, variants }: ModelInfo): void {
     localStorage.setItem(KEY, JSON.stringify({ ...kept(), [device.adapter]: { variants, at: Date.now() } }));
   } catch {
     // No storage here: the next load times them again.
+  }
+}
+
+/** Forgets what was kept: the next load times them anew. */
+export function forgetKernels(): void {
+  try {
+    localStorage.removeItem(KEY);
+  } catch {
+    // No storage here: nothing was kept.
   }
 }
 

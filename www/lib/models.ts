@@ -65,7 +65,7 @@ export function resolveModel(option: ModelOption): ModelRequest {
 }
 
 function fromWeights(files: ModelFile[], companions: ModelRequest["companions"]): ModelRequest {
-  const weights = files.map((file) => ({ name: fileName(file), source: resolveFile(file) }));
+  const weights = files.map(resolveFile).map((source) => ({ name: fileName(source), source }));
   const first = weights[0];
   return { name: (first?.name ?? "model").replace(/\.(gguf|safetensors)$/i, ""), weights, companions };
 }
@@ -79,8 +79,13 @@ function resolveFile(file: ModelFile): FileSource {
   }
 }
 
-function fileName(file: ModelFile): string {
-  if (file instanceof File) return file.name;
-  if (file instanceof Blob) return "model";
-  return decodeURIComponent(absolute(file).pathname.split("/").pop() || "model");
+function fileName(source: FileSource): string {
+  if (source instanceof File) return source.name;
+  if (source instanceof Blob) return "model";
+  const name = new URL(source).pathname.split("/").pop() || "model";
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // A percent sign that begins no escape is one.
+  }
 }

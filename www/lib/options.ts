@@ -37,7 +37,7 @@ export interface ComposeOptions {
 export interface GenerateOptions {
   /** Token ids. */
   tokens?: number[];
-  /** Text to go on from. Control tokens in it are text. */
+  /** Text to go on from. Control tokens in it are read as such: what a person wrote belongs in `messages`, where they are text. */
   prompt?: string;
   /** A chat, put through the model's own template. */
   messages?: { role: "system" | "user" | "assistant"; content: string }[];

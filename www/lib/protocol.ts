@@ -37,7 +37,7 @@ export interface ModelInfo {
   model: string;
   /** Number of weights. */
   parameters: number;
-  /** Bytes that the weights take on the device. */
+  /** Bytes of the weights in the model's files; a device may hold them in another form. */
   bytes: number;
   /** Most tokens that prompt and text may have together. */
   contextLength: number;
@@ -140,7 +140,7 @@ export interface EngineStats {
   prefillTokensPerSecond: number;
   /** Tokens a second after the first, over all sequences together. */
   decodeTokensPerSecond: number;
-  /** Bytes held on the device. */
+  /** Bytes held on the device; 0 before the first generation. */
   deviceBytes: number;
   /** Bytes of the wasm memory. */
   wasmBytes: number;

@@ -176,7 +176,7 @@ async function storedFile(folder: FileSystemDirectoryHandle, key: string, url: s
 /** Appends what is missing to the stored file. A checkpoint is written now and then, so that even a killed tab can go on. */
 async function download(folder: FileSystemDirectoryHandle, handle: FileSystemFileHandle, key: string, from: Entry, arrival: Arrival): Promise<void> {
   const { response, start } = await resume(from);
-  const entry: Entry = { ...from, version: versionOf(response), size: totalOf(response), received: start, complete: false };
+  const entry: Entry = { ...from, version: versionOf(response), size: totalOf(response, start), received: start, complete: false };
   const file = await openFor(handle, entry.size - start).catch(async (error: unknown) => {
     await response.body?.cancel();
     throw error;
@@ -318,11 +318,13 @@ function versionOf({ headers }: Response): string {
   return headers.get("etag") ?? headers.get("last-modified") ?? "";
 }
 
-/** The size of the whole file; 0 if unknown or if the body is compressed on its way. */
-function totalOf({ headers }: Response): number {
+/** The size of the whole file, whose bytes come from `start` on; 0 if unknown or if the body is compressed on its way. */
+function totalOf({ headers }: Response, start = 0): number {
   if (headers.has("content-encoding")) return 0;
   const range = /\/(\d+)$/.exec(headers.get("content-range") ?? "");
-  return Number(range?.[1] ?? headers.get("content-length") ?? 0) || 0;
+  if (range) return Number(range[1]);
+  const length = Number(headers.get("content-length") ?? 0) || 0;
+  return length > 0 ? start + length : 0; // Other sites seldom let a page read Content-Range.
 }
 
 /** Opens a file that is to grow by so many bytes, if there is room for them. */

@@ -13,6 +13,10 @@ const address = new URL(location.href);
 const parameter = (name: string) => address.searchParams.get(name) ?? undefined;
 
 let state: State = restore();
+const storedSeed = state.settings.seed;
+const addressSeed = /^\d{1,20}$/.exec(parameter("seed") ?? "")?.[0];
+if (addressSeed !== undefined) state = reduce(state, { type: "set", settings: { seed: addressSeed } });
+/** None once loading has failed; a composition that fails leaves its composer, which goes on. */
 let loading: Promise<Composer> | undefined;
 let writing: AbortController | undefined;
 
@@ -28,21 +32,31 @@ function dispatch(action: Action): void {
   for (const show of panels) show(state);
   const words = before.settings !== state.settings || before.history !== state.history;
   const finished = action.type === "draft" ? action.draft.done : action.type !== "progress";
-  if (words || finished) keep(state);
+  if (words || finished) keep(withStoredSeed(state));
+}
+
+/** The address's seed is for this address alone: the one that stood in the form before is kept, unless another was typed. */
+function withStoredSeed(state: State): State {
+  const { settings } = state;
+  return settings.seed === addressSeed ? { ...state, settings: { ...settings, seed: storedSeed } } : state;
 }
 
 function load(): Promise<Composer> {
   const device = parameter("device") ?? "auto";
   const model = parameter("model");
-  loading = openComposer(device, model);
-  loading.then(
+  const opening = openComposer(device, model);
+  loading = opening;
+  opening.then(
     (composer) => {
       dispatch({ type: "ready", info: composer.info });
       keepPage();
     },
-    (error: unknown) => dispatch({ type: "failed", problem: problemOf(error, "loading") }),
+    (error: unknown) => {
+      loading = undefined;
+      dispatch({ type: "failed", problem: problemOf(error, "loading") });
+    },
   );
-  return loading;
+  return opening;
 }
 
 async function openComposer(device: string, model: string | undefined): Promise<Composer> {
@@ -70,13 +84,13 @@ async function compose(): Promise<void> {
   writing = controller;
   const { signal } = controller;
   try {
-    const composer = await (state.problem || !loading ? load() : loading);
+    const composer = await (loading ?? load());
     if (signal.aborted) return;
     const { seed, ...options } = settings;
     const composition = composer.compose({ ...options, ...(seed === "" ? {} : { seed: BigInt(seed) }), signal });
     dispatch({ type: "seed", seed: String(composition.seed) });
     for await (const draft of composition) dispatch({ type: "draft", draft });
-    dispatch({ type: "finished" });
+    dispatch({ type: "finished", info: composer.info }); // Another device may have written them, if the worker had to be replaced.
   } catch (error) {
     if (!signal.aborted) dispatch({ type: "failed", problem: problemOf(error, state.info ? "composing" : "loading") });
   }
@@ -115,6 +129,4 @@ function problemOf(error: unknown, during: "loading" | "composing"): Problem {
   return { code, message, during: code === "bad-brief" ? "brief" : during };
 }
 
-const seed = parameter("seed");
-if (seed !== undefined && /^\d{1,20}$/.test(seed)) state = reduce(state, { type: "set", settings: { seed } });
 for (const show of panels) show(state);

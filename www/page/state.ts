@@ -53,7 +53,7 @@ export type Action =
   | { type: "start" }
   | { type: "seed"; seed: string }
   | { type: "draft"; draft: Draft }
-  | { type: "finished" }
+  | { type: "finished"; info?: ComposerInfo }
   | { type: "cancelled" }
   | { type: "failed"; problem: Problem }
   | { type: "retry" }
@@ -111,7 +111,7 @@ export function reduce(state: State, action: Action): State {
       return { ...state, drafts, announcement: done ? `Draft ${action.draft.index + 1}: ${action.draft.text}` : state.announcement };
     }
     case "finished":
-      return { ...state, composing: false, announcement: `${plural(finished(state).length)} finished.` };
+      return { ...state, info: action.info ?? state.info, composing: false, announcement: `${plural(finished(state).length)} finished.` };
     case "cancelled": {
       const drafts = finished(state);
       return { ...state, composing: false, drafts, announcement: `Stopped. ${plural(drafts.length)} finished.` };
