@@ -42,7 +42,7 @@ async function until(page, question) {
   while (!(await page.evaluate(question))) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
-test("after one visit the page opens and writes without a network, and keeps nothing that is not its own", async () => {
+test("after one visit the page opens and writes without a network, and keeps nothing that is not its own", { timeout: 2 * PATIENCE }, async () => {
   const { page, context, site, address, assertClean, close } = await open();
   await compose(page, BRIEF);
   assert.equal(await state(page, "ready", "error"), "ready");
@@ -65,9 +65,9 @@ test("after one visit the page opens and writes without a network, and keeps not
   await assertClean();
   await close();
   ranOn("cpu");
-}, { timeout: 2 * PATIENCE });
+});
 
-test("a new version is seen at once, and takes the old one's place when its last tab is closed", async () => {
+test("a new version is seen at once, and takes the old one's place when its last tab is closed", { timeout: PATIENCE }, async () => {
   const { page, context, site, address, close } = await open();
   const others = await page.evaluate(async () => {
     await caches.open("somebody else's");
@@ -96,4 +96,4 @@ test("a new version is seen at once, and takes the old one's place when its last
   await next.goto(address);
   assert.equal(await next.title(), "The next version");
   await close();
-}, { timeout: PATIENCE });
+});

@@ -77,7 +77,7 @@ test("importing it on a server touches nothing, and calling it there fails with 
 });
 
 for (const device of ["webgpu", "cpu"]) {
-  test(`a composer in a Vite build writes valid drafts on ${device}`, async () => {
+  test(`a composer in a Vite build writes valid drafts on ${device}`, { timeout: PATIENCE }, async () => {
     const { info, drafts, seen } = await inPage(async (device) => {
       const stages = new Set();
       const composer = await kinglet.createComposer({ model: "nano", device, onProgress: ({ stage }) => stages.add(stage) });
@@ -98,10 +98,10 @@ for (const device of ["webgpu", "cpu"]) {
     assert(seen >= drafts.length);
     await visit.assertClean();
     ranOn(device);
-  }, { timeout: PATIENCE });
+  });
 }
 
-test("both devices choose the same greedy tokens, eight sequences included", async () => {
+test("both devices choose the same greedy tokens, eight sequences included", { timeout: PATIENCE }, async () => {
   const runs = await inPage(async () => {
     const all = [];
     for (const [device, kept] of [["webgpu", '{"swiftshader": {"variants": 7}, "other": null}'], ["cpu", "{rubbish"]]) {
@@ -128,9 +128,9 @@ test("both devices choose the same greedy tokens, eight sequences included", asy
   }
   ranOn("webgpu");
   ranOn("cpu");
-}, { timeout: PATIENCE });
+});
 
-test("calls queue in order; abort, leaving the loop, dispose and what is not there yet give their codes", async () => {
+test("calls queue in order; abort, leaving the loop, dispose and what is not there yet give their codes", { timeout: PATIENCE }, async () => {
   const found = await inPage(async () => {
     const composer = await kinglet.createComposer({ device: "cpu" });
     const brief = "rain at the market";
@@ -188,9 +188,9 @@ test("calls queue in order; abort, leaving the loop, dispose and what is not the
   assert.equal(empty, "bad-brief");
   assert(["invalid-file", "unsupported-format"].includes(blob), blob);
   ranOn("cpu");
-}, { timeout: PATIENCE });
+});
 
-test("worker, wasm and model can be given as addresses, bytes, modules and functions", async () => {
+test("worker, wasm and model can be given as addresses, bytes, modules and functions", { timeout: PATIENCE }, async () => {
   const texts = await inPage(async () => {
     const find = async (pattern) => {
       const entries = performance.getEntriesByType("resource").map(({ name }) => name);
@@ -216,4 +216,4 @@ test("worker, wasm and model can be given as addresses, bytes, modules and funct
   assert(texts[0].length > 20);
   assert.deepEqual(new Set(texts).size, 1, texts.join("\n"));
   ranOn("cpu");
-}, { timeout: PATIENCE });
+});

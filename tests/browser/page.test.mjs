@@ -205,7 +205,7 @@ test("a file that is no model gives an error in words, and the page stays usable
   await missing.close();
 });
 
-test("without WebGPU the processor writes, and the page says why", async () => {
+test("without WebGPU the processor writes, and the page says why", { timeout: 2 * PATIENCE }, async () => {
   const without = await open(join(ROOT, "dist-page"), { webgpu: false });
   try {
     const { page, assertClean } = await without.visit("?seed=7");
@@ -225,7 +225,7 @@ test("without WebGPU the processor writes, and the page says why", async () => {
     await without.close();
   }
   ranOn("cpu");
-}, { timeout: 2 * PATIENCE });
+});
 
 test("a software adapter is left alone unless it is asked for, and the page says so", async () => {
   const { device, close } = await ready("");

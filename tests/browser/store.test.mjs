@@ -71,7 +71,7 @@ const load = (page, model = "/m.gguf") =>
     return { tokens: tokens.join(), downloaded: last.download };
   }, model);
 
-test("a broken download goes on where it ended, and the next visit downloads nothing", async () => {
+test("a broken download goes on where it ended, and the next visit downloads nothing", { timeout: PATIENCE }, async () => {
   const { page, close } = await visitPage(browser, origin, `${origin}/`);
   site = { breakAfter: 5_000_000, etag: '"1"', asked: [] };
   const first = await load(page);
@@ -88,9 +88,9 @@ test("a broken download goes on where it ended, and the next visit downloads not
   assert.deepEqual(await load(page), first);
   assert.deepEqual(site.asked, ["HEAD", "GET"]);
   await close();
-}, { timeout: PATIENCE });
+});
 
-test("a download from another site goes on, though the size of the whole file cannot be read there", async () => {
+test("a download from another site goes on, though the size of the whole file cannot be read there", { timeout: PATIENCE }, async () => {
   const { page, close } = await visitPage(browser, origin, `${origin}/`);
   const address = `http://127.0.0.1:${server.address().port}/m.gguf`;
   site = { breakAfter: 5_000_000, thenDown: true, etag: '"1"', asked: [] };
@@ -103,9 +103,9 @@ test("a download from another site goes on, though the size of the whole file ca
   assert.deepEqual(await load(page, address), resumed);
   assert.deepEqual(site.asked, ["HEAD"]);
   await close();
-}, { timeout: PATIENCE });
+});
 
-test("a full disk is no reason not to run", async () => {
+test("a full disk is no reason not to run", { timeout: PATIENCE }, async () => {
   const { page, context, close } = await visitPage(browser, origin, `${origin}/`);
   const client = await context.newCDPSession(page);
   await client.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 1_000_000 });
@@ -116,9 +116,9 @@ test("a full disk is no reason not to run", async () => {
   const downloads = site.asked.filter((what) => what === "GET").length;
   assert.equal(downloads, 4, "each of the two loads asks once for the store, finds no room, and asks once more to do without");
   await close();
-}, { timeout: PATIENCE });
+});
 
-test("two tabs load the same model at once and download it once", async () => {
+test("two tabs load the same model at once and download it once", { timeout: PATIENCE }, async () => {
   const { page, context, close } = await visitPage(browser, origin, `${origin}/`);
   const other = await context.newPage();
   await other.goto(`${origin}/`);
@@ -127,4 +127,4 @@ test("two tabs load the same model at once and download it once", async () => {
   assert.deepEqual(a, b);
   assert.equal(site.asked.filter((what) => what.startsWith("GET")).length, 1);
   await close();
-}, { timeout: PATIENCE });
+});

@@ -7,7 +7,7 @@ import { KingletError } from "../../www/lib/errors.ts";
 import { toBrief } from "../../www/lib/options.ts";
 import type { Draft, EngineStats, ModelInfo, Reply, Request } from "../../www/lib/protocol.ts";
 
-const info = { model: "m", bytes: 1 } as ModelInfo;
+const info = { model: "m", bytes: 1, device: { kind: "cpu", adapter: "CPU", software: true, reason: "" } } as ModelInfo;
 const stats = {} as EngineStats;
 
 class FakeWorker {
