@@ -18,6 +18,9 @@ const FUNCTION_WORDS: &str = "about after again all also am an and any are as at
 /// What a text loses whose every content word is its own, and what one that never keeps the brief's order.
 const OWN_WORDS_COST: f32 = 1.0;
 const DISORDER_COSTS: f32 = 1.0;
+/// What a text loses that holds its brief as it stands, if that has so many words.
+const ECHO_COSTS: f32 = 2.0;
+const ECHO_WORDS: usize = 6;
 
 /// What a brief asks to be mentioned.
 #[derive(Clone, Debug)]
@@ -49,7 +52,9 @@ impl Keywords {
         let numbers_kept = share(self.numbers.intersection(&found).count(), self.numbers.len());
         let invented = found.difference(&self.numbers).count() as f32 + self.invented_names(text) as f32;
         let strays = OWN_WORDS_COST * self.own_words(&said) + DISORDER_COSTS * self.disorder(&said);
-        3.0 * kept + numbers_kept - 2.0 * invented - 10.0 * repetition(&said) - strays
+        let is_echo = self.given.len() >= ECHO_WORDS && said.windows(self.given.len()).any(|run| run == self.given);
+        let echo = if is_echo { ECHO_COSTS } else { 0.0 };
+        3.0 * kept + numbers_kept - 2.0 * invented - 10.0 * repetition(&said) - strays - echo
     }
 
     /// How much of a text an earlier draft has said already: the largest share of its runs of three words that stand in one of them.

@@ -129,6 +129,7 @@ fn candidates_are_ranked_by_what_they_keep_and_do_not_invent() {
     for worse in [
         "Choir rehearsal is on Thursday at 7.30.",
         "Choir rehearsal is on Thursday at 8.30. Bring the blue folder.",
+        "Choir rehearsal Thursday at 7.30, bring the blue folder.",
         "Choir rehearsal is on Thursday at 7.30. Bring the blue folder to the warm kitchen.",
         "Choir rehearsal with Wendy is on Thursday at 7.30. Bring the blue folder.",
         "Choir rehearsal is on Thursday at 7.30. Bring the blue folder. Bring the blue folder folder.",
