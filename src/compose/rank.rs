@@ -18,6 +18,8 @@ const FUNCTION_WORDS: &str = "about after again all also am an and any are as at
 /// What a text loses whose every content word is its own, and what one that never keeps the brief's order.
 const OWN_WORDS_COST: f32 = 1.0;
 const DISORDER_COSTS: f32 = 1.0;
+/// What the very same words count above all of an earlier draft's words.
+const SAME_COSTS: f32 = 1.0;
 /// What a text loses that holds its brief as it stands, if that has so many words.
 const ECHO_COSTS: f32 = 2.0;
 const ECHO_WORDS: usize = 6;
@@ -57,14 +59,19 @@ impl Keywords {
         3.0 * kept + numbers_kept - 2.0 * invented - 10.0 * repetition(&said) - strays - echo
     }
 
-    /// How much of a text an earlier draft has said already: the largest share of its runs of three words that stand in one of them.
+    /// How much a text and an earlier draft have in common: the runs of three words that stand in both, of those of the one with fewer,
+    /// so that nothing is won by adding to an earlier draft; and a little more for the very same words.
     pub fn likeness(text: &str, earlier: &[String]) -> f32 {
         let runs = |text: &str| -> BTreeSet<String> {
             let said: Vec<String> = words(text).map(|(_, word)| word).collect();
             said.windows(3.min(said.len().max(1))).map(|run| run.join(" ")).collect()
         };
         let own = runs(text);
-        let shared = |other: &String| runs(other).intersection(&own).count() as f32 / own.len().max(1) as f32;
+        let shared = |other: &String| {
+            let other = runs(other);
+            let both = other.intersection(&own).count() as f32 / own.len().min(other.len()).max(1) as f32;
+            if other == own { both + SAME_COSTS } else { both }
+        };
         earlier.iter().map(shared).fold(0.0, f32::max)
     }
 
