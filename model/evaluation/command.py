@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 from export import from_gguf, read
-from gguf import GGUFReader, Keys
-from tokenizers import Tokenizer
+from gguf import GGUFReader, Keys, TokenType
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from evaluation import blind, safety
 from evaluation.baselines import Human, Retrieval, TemplateFiller
@@ -133,6 +133,12 @@ def report(columns: dict[str, list[dict]], engine: Engine, args: argparse.Namesp
 
 def shipped_tokenizer(path: Path) -> Tokenizer:
     """The one inside the file; it treats all it is given as plain text."""
-    tokenizer = Tokenizer.from_str(GGUFReader(path).fields[Keys.Tokenizer.HF_JSON].contents())
+    fields = GGUFReader(path).fields
+    tokens, merges, types = (fields[key].contents() for key in (Keys.Tokenizer.LIST, Keys.Tokenizer.MERGES, Keys.Tokenizer.TOKEN_TYPE))
+    model = models.BPE({token: i for i, token in enumerate(tokens)}, [tuple(merge.split(" ")) for merge in merges])
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([token for token, kind in zip(tokens, types) if kind == TokenType.CONTROL])
     tokenizer.encode_special_tokens = True
     return tokenizer

@@ -1,8 +1,8 @@
 //! The loop: a brief in, drafts streamed out. Tokens come from the session, decisions from [`DraftState`]; here they meet.
 //!
 //! For each draft the model may want several candidates written, of which the best is handed out (`rank`); the first of them is what
-//! streams meanwhile. What the session cannot hold together is written in rounds; a candidate is the same in whatever company. A draft
-//! from which no word could be used is written once more from tokens that are words, so that there are always as many valid drafts as
+//! streams meanwhile. Then drafts are written one after another, each from another first word than those before it; without candidates,
+//! as many together as the session holds. A draft from which no word could be used is written once more from tokens that are words, so that there are always as many valid drafts as
 //! asked for, even from a model that writes noise.
 
 use super::brief::Brief;
@@ -23,8 +23,6 @@ use std::collections::VecDeque;
 
 /// What a candidate that never came to an end by itself loses against the others.
 const REPAIRED_COSTS: f32 = 2.0;
-/// Times a candidate is taken back for beginning as an earlier draft does.
-const MAX_REOPENINGS: u32 = 4;
 /// What a candidate loses that says nothing but what an earlier draft says.
 const LIKENESS_COSTS: f32 = 4.0;
 /// What a nat of log-probability counts among candidates, beside the figures of `rank`. All of a text's, not their mean: what a strict reader
@@ -43,7 +41,8 @@ impl Composer {
         let prompt = prompt::ids(engine, brief)?;
         let candidates = engine.writing.candidates.min(engine.session.max_count()).max(1);
         let drafts: Vec<u32> = (0..brief.count).collect();
-        let together = (engine.session.max_count() / candidates).max(1) as usize;
+        // A draft with candidates waits for those before it, in order to begin otherwise.
+        let together = if candidates > 1 { 1 } else { engine.session.max_count() as usize };
         let rounds = drafts.chunks(together).map(|drafts| Round { drafts: drafts.to_vec(), candidates, words_only: false }).collect();
         let guard = match engine.writing.spelling {
             true => DraftGuard::new(brief).knowing(vocabulary::whole_words(&engine.tokenizer, engine.session.config().vocab_size)),
@@ -80,8 +79,8 @@ pub struct Composition {
     settled: usize,
     /// Texts of the drafts handed out, which later ones should not say again.
     handed_out: Vec<String>,
-    /// The first tokens of drafts, each by its first candidate, which the candidates of later drafts should not begin with.
-    openings: Vec<(u32, u32)>,
+    /// The tokens that the drafts handed out begin with, which no later one begins with.
+    openings: Vec<u32>,
     ready: VecDeque<DraftEvent>,
 }
 
@@ -99,6 +98,7 @@ struct Finished {
     stop: StopReason,
     /// Sum of the logarithms of its tokens' probabilities.
     likelihood: f32,
+    opening: Option<u32>,
 }
 
 /// One candidate in the session.
@@ -113,10 +113,10 @@ struct Slot {
     finished: Option<Finished>,
     /// Of its tokens.
     log_probabilities: Vec<f32>,
-    /// Tokens before the text: 1 if the model began with an angle.
+    /// Tokens before its text: 1 if the model began with an angle.
     lead: usize,
-    /// Times it may still be taken back for beginning as an earlier draft does.
-    reopenings_left: u32,
+    /// The token that its text begins with, once there is one.
+    opening: Option<u32>,
     shown: String,
 }
 
@@ -150,7 +150,8 @@ impl Composition {
             let own = self.candidates_of(index);
             let running = own.clone().filter(|&at| !self.slots[at].done);
             let whole = running.filter_map(|at| self.slots[at].state.cancel(&self.guard));
-            let whole = whole.map(|text| Finished { text, stop: StopReason::Cancelled, likelihood: f32::NEG_INFINITY });
+            let cancelled = |text| Finished { text, stop: StopReason::Cancelled, likelihood: f32::NEG_INFINITY, opening: None };
+            let whole = whole.map(cancelled);
             let finished = own.clone().filter_map(|at| self.slots[at].finished.clone());
             let event = match self.best(finished.chain(whole).collect()) {
                 Some(Finished { text, stop, .. }) => DraftEvent::new(index, self.brief.network, text, Some(stop)),
@@ -172,10 +173,13 @@ impl Composition {
         let Some(round) = self.rounds.pop_front() else { return Ok(()) };
         let vocab_size = engine.session.config().vocab_size;
         let end_tokens = if round.words_only { Vec::new() } else { engine.tokenizer.end_tokens() };
-        let banned = match round.words_only {
+        let mut banned = match round.words_only {
             true => vocabulary::all_but_words(&engine.tokenizer, vocab_size, self.brief.max_units()),
             false => vocabulary::unwanted(&engine.tokenizer, vocab_size, &end_tokens, &engine.writing.angles, &self.brief),
         };
+        if round.candidates > 1 {
+            banned.extend(self.openings.iter().filter(|&&token| vocabulary::only_begins(&engine.tokenizer, token)));
+        }
         let request = Request {
             prompt: self.prompt.clone(),
             count: round.drafts.len() as u32 * round.candidates,
@@ -204,7 +208,7 @@ impl Composition {
             finished: None,
             log_probabilities: Vec::new(),
             lead: 0,
-            reopenings_left: if round.candidates > 1 && !round.words_only { MAX_REOPENINGS } else { 0 },
+            opening: None,
             shown: String::new(),
         };
         self.settled = 0;
@@ -225,13 +229,10 @@ impl Composition {
         if slot.log_probabilities.len() == 1 {
             slot.lead = usize::from(engine.writing.angles.contains(&step.token));
         }
-        let action = match slot.state.push(&self.guard, step.token, slot.detokenizer.text(), step.end) {
-            Action::Continue if slot.log_probabilities.len() == slot.lead + 1 && slot.reopenings_left > 0 => {
-                open(slot, &mut self.openings, step.token)
-            }
-            action => action,
-        };
-        match action {
+        if slot.log_probabilities.len() == slot.lead + 1 {
+            slot.opening = Some(step.token);
+        }
+        match slot.state.push(&self.guard, step.token, slot.detokenizer.text(), step.end) {
             Action::Continue => {}
             Action::Rewind { keep, ban } => {
                 slot.detokenizer.truncate(keep as usize);
@@ -241,7 +242,7 @@ impl Composition {
             Action::Finish { text, stop } => {
                 engine.session.stop(step.draft);
                 let likelihood = slot.log_probabilities.iter().sum();
-                slot.finished = Some(Finished { text, stop, likelihood });
+                slot.finished = Some(Finished { text, stop, likelihood, opening: slot.opening });
                 return self.conclude(step.draft as usize);
             }
             Action::Abandon => {
@@ -279,7 +280,8 @@ impl Composition {
         let own = self.candidates_of(index);
         let words_only = self.slots[own.start].words_only;
         match self.best(self.slots[own].iter().filter_map(|slot| slot.finished.clone()).collect()) {
-            Some(Finished { text, stop, .. }) => {
+            Some(Finished { text, stop, opening, .. }) => {
+                self.openings.extend(opening);
                 self.handed_out.push(text.clone());
                 self.ready.push_back(DraftEvent::new(index, self.brief.network, text, Some(stop)));
             }
@@ -317,18 +319,6 @@ impl Composition {
         let start = self.slots.iter().position(|slot| slot.index == index).unwrap_or(0);
         start..start + self.slots[start..].iter().take_while(|slot| slot.index == index).count()
     }
-}
-
-/// A candidate begins with a token: if an earlier draft begins with it, it is taken back, so that drafts of a small model differ.
-fn open(slot: &mut Slot, openings: &mut Vec<(u32, u32)>, token: u32) -> Action {
-    if openings.iter().any(|(index, opening)| *index < slot.index && *opening == token) {
-        slot.reopenings_left -= 1;
-        return slot.state.back_to(slot.lead);
-    }
-    if openings.iter().all(|(index, _)| *index != slot.index) {
-        openings.push((slot.index, token));
-    }
-    Action::Continue
 }
 
 fn unfinished(index: u32, brief: &Brief, text: &str) -> DraftEvent {

@@ -157,7 +157,7 @@ impl DraftState {
     }
 
     /// Keeps the first `keep` tokens, of more.
-    pub(super) fn back_to(&mut self, keep: usize) -> Action {
+    fn back_to(&mut self, keep: usize) -> Action {
         let ban = self.tokens[keep];
         self.tokens.truncate(keep);
         self.marks.truncate(keep);

@@ -40,6 +40,11 @@ pub(super) fn first_tokens(tokenizer: &Tokenizer, words: &[String]) -> Vec<u32> 
     first.filter(says_enough).collect()
 }
 
+/// Whether a token stands at the beginning of a text and hardly anywhere else: letters without the space before them.
+pub(super) fn only_begins(tokenizer: &Tokenizer, id: u32) -> bool {
+    tokenizer.id_to_token(id).is_some_and(|token| token.starts_with(|c: char| c.is_ascii_uppercase()))
+}
+
 /// Words in lower case that one token spells, with the space before it.
 pub(super) fn whole_words(tokenizer: &Tokenizer, vocab_size: u32) -> HashSet<String> {
     let spelled = (0..vocab_size).filter_map(|id| tokenizer.id_to_token(id));

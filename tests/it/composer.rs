@@ -97,7 +97,7 @@ fn a_draft_is_the_best_of_its_candidates_whatever_their_company() {
         finished(&events, count).iter().map(|d| d.text.clone()).collect::<Vec<_>>()
     };
     let best = texts(8, 3, 4);
-    assert_eq!(best, texts(3, 3, 4), "two drafts together, or one at a time");
+    assert_eq!(best, texts(3, 3, 4), "whatever else the session has room for");
     assert_eq!(best[..1], texts(4, 3, 1));
     // The first draft's candidates are what drafts would be without any: three compete. A later one does not begin as one before it.
     assert!(texts(8, 1, 3).contains(&best[0]));
