@@ -2,8 +2,8 @@
 //!
 //! For each draft the model may want several candidates written, of which the best is handed out (`rank`); the first of them is what
 //! streams meanwhile. Then drafts are written one after another, each from another first word than those before it; without candidates,
-//! as many together as the session holds. A draft from which no word could be used is written once more from tokens that are words, so that there are always as many valid drafts as
-//! asked for, even from a model that writes noise.
+//! as many together as the session holds. A draft from which no word could be used is written once more from tokens that are words, so
+//! that there are always as many valid drafts as asked for, even from a model that writes noise.
 
 use super::brief::Brief;
 use super::draft::{Action, DraftEvent, DraftState, StopReason, showable};
