@@ -49,10 +49,15 @@ impl Composer {
             false => DraftGuard::new(brief),
         };
         let keywords = Keywords::of(&brief.brief);
+        let (tokenizer, vocab_size) = (&engine.tokenizer, engine.session.config().vocab_size);
+        let unwanted = vocabulary::unwanted(tokenizer, vocab_size, &tokenizer.end_tokens(), &engine.writing.angles, brief);
+        let boosted = vocabulary::first_tokens(tokenizer, keywords.words());
         let mut composition = Composition {
             brief: brief.clone(),
             guard,
             keywords,
+            unwanted,
+            boosted,
             prompt,
             rounds,
             slots: Vec::new(),
@@ -71,6 +76,9 @@ pub struct Composition {
     brief: Brief,
     guard: DraftGuard,
     keywords: Keywords,
+    /// Tokens that no draft may hold, and those with which the brief's words begin.
+    unwanted: Vec<u32>,
+    boosted: Vec<u32>,
     prompt: Vec<u32>,
     rounds: VecDeque<Round>,
     /// The candidates of the running round, in the session's order: those of one draft side by side.
@@ -175,7 +183,7 @@ impl Composition {
         let end_tokens = if round.words_only { Vec::new() } else { engine.tokenizer.end_tokens() };
         let mut banned = match round.words_only {
             true => vocabulary::all_but_words(&engine.tokenizer, vocab_size, self.brief.max_units()),
-            false => vocabulary::unwanted(&engine.tokenizer, vocab_size, &end_tokens, &engine.writing.angles, &self.brief),
+            false => self.unwanted.clone(),
         };
         if round.candidates > 1 {
             banned.extend(self.openings.iter().filter(|&&token| vocabulary::only_begins(&engine.tokenizer, token)));
@@ -188,7 +196,7 @@ impl Composition {
             seed: self.brief.seed,
             end_tokens,
             banned,
-            boosted: vocabulary::first_tokens(&engine.tokenizer, self.keywords.words()),
+            boosted: self.boosted.clone(),
             boost: engine.writing.boost,
             scored: round.candidates > 1,
             // A draft that is written again is another one to the random counter.

@@ -19,7 +19,7 @@ use unicode_segmentation::UnicodeSegmentation;
 /// Share of the length asked for that makes a cut at a sentence good enough.
 const ENOUGH_PERCENT: u32 = 40;
 /// A brief of so many words may not be how a draft begins.
-const ECHO_WORDS: usize = 6;
+pub(super) const ECHO_WORDS: usize = 6;
 /// A model that ends with fewer words has said nothing yet, unless there is room for no more.
 const FEW_WORDS: usize = 3;
 const FEW_WORDS_ROOM: u32 = 40;

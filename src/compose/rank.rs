@@ -3,7 +3,7 @@
 //! The words of a brief that a draft should mention are its content words; the list of words that are none is English, so for other
 //! languages every longer word counts, which only makes the bar higher for all candidates alike.
 
-use super::guard::words;
+use super::guard::{ECHO_WORDS, words};
 use std::collections::BTreeSet;
 
 /// Candidates written for each draft handed out, at most.
@@ -20,9 +20,8 @@ const OWN_WORDS_COST: f32 = 1.0;
 const DISORDER_COSTS: f32 = 1.0;
 /// What the very same words count above all of an earlier draft's words.
 const SAME_COSTS: f32 = 1.0;
-/// What a text loses that holds its brief as it stands, if that has so many words.
+/// What a text loses that holds its brief as it stands, if that has `ECHO_WORDS` words.
 const ECHO_COSTS: f32 = 2.0;
-const ECHO_WORDS: usize = 6;
 
 /// What a brief asks to be mentioned.
 #[derive(Clone, Debug)]

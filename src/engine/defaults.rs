@@ -32,8 +32,8 @@ impl SamplingOverrides {
     }
 }
 
-/// How drafts are best written with a model: GGUF's `kinglet.candidates`, `kinglet.boost`, `kinglet.stutters`, `kinglet.spelling`, `kinglet.emoji` and the
-/// model's `<|angle:…|>` tokens.
+/// How drafts are best written with a model: GGUF's `kinglet.candidates`, `kinglet.boost`, `kinglet.stutters`, `kinglet.spelling`,
+/// `kinglet.emoji` and the model's `<|angle:…|>` tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Writing {
     /// Candidates written for each draft handed out, 1 to [`MAX_CANDIDATES`].
