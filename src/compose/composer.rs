@@ -152,7 +152,8 @@ impl Composition {
         }
     }
 
-    /// Ends every unfinished draft: with the best candidate that is finished, else as `cancelled` with the whole sentences it has. A draft with none has `valid: false` and what there is.
+    /// Ends every unfinished draft: with the best candidate that is finished, else as `cancelled` with the whole sentences it has. A draft
+    /// with none has `valid: false` and what there is.
     pub fn cancel(&mut self, engine: &mut Engine) {
         for index in self.drafts_of_round().into_iter().skip(self.settled) {
             let own = self.candidates_of(index);
