@@ -142,10 +142,12 @@ test("calls queue in order; abort, leaving the loop, dispose and what is not the
     second.drafts.then(() => order.push("second"));
     await Promise.all([first.drafts, second.drafts]);
     const controller = new AbortController();
-    const aborted = composer.compose({ brief, length: "long", signal: controller.signal });
-    setTimeout(() => controller.abort(), 50);
-    const left = composer.compose({ brief, seed: 3, length: "long" });
-    const codes = { aborted: await code(aborted.drafts) };
+    // Eight drafts, and ended at the first news of one: however fast they are written, the others are not there yet.
+    const aborted = composer.compose({ brief, count: 8, signal: controller.signal });
+    const left = composer.compose({ brief, seed: 3, count: 8 });
+    const codes = {};
+    codes.aborting = await code((async () => { for await (const _ of aborted) controller.abort(); })());
+    codes.aborted = await code(aborted.drafts);
     for await (const _ of left) break;
     codes.left = await code(left.drafts);
     const already = AbortSignal.abort();
@@ -169,6 +171,7 @@ test("calls queue in order; abort, leaving the loop, dispose and what is not the
   assert.deepEqual(found.order, ["first", "second"]);
   const { empty, blob, ...codes } = found.codes;
   assert.deepEqual(codes, {
+    aborting: "aborted",
     aborted: "aborted",
     left: "aborted",
     already: "aborted",
