@@ -43,10 +43,11 @@ export async function start() {
   console.log(`\nhttp://localhost:${port}/\n`);
 }
 
-/** Serves a folder under a path prefix. `port` 0 takes a free one; `also` adds single files by path. */
-export function serve(folder, { port = 0, prefix = "/", headers = HEADERS, also = {} } = {}) {
+/** Serves a folder under a path prefix. `port` 0 takes a free one; `also` adds single files by path; `mbit` is what the line carries a second. */
+export function serve(folder, { port = 0, prefix = "/", headers = HEADERS, also = {}, mbit } = {}) {
+  const line = { mbit, freeAt: 0 };
   const server = createServer((request, response) => {
-    answer({ folder, prefix, headers, also }, request, response).catch((error) => {
+    answer({ folder, prefix, headers, also, line }, request, response).catch((error) => {
       if (!response.headersSent) response.writeHead(500).end(String(error));
       else response.destroy();
     });
@@ -83,7 +84,18 @@ async function answer(site, request, response) {
   if (range) response.setHeader("Content-Range", `bytes ${start}-${end}/${found.size}`);
   response.writeHead(range ? 206 : 200);
   if (request.method === "HEAD" || found.size === 0) return void response.end();
-  await pipeline(createReadStream(file, { start, end }), response).catch(() => {}); // The reader may leave at any time.
+  const content = createReadStream(file, { start, end });
+  await pipeline(site.line.mbit ? paced(content, site.line) : content, response).catch(() => {}); // The reader may leave at any time.
+}
+
+/** The pieces of a file as they come through a line that everything else comes through, too. */
+async function* paced(content, line) {
+  for await (const piece of content) {
+    const now = performance.now();
+    line.freeAt = Math.max(now, line.freeAt) + (piece.length * 8) / (line.mbit * 1000);
+    await new Promise((resolve) => setTimeout(resolve, line.freeAt - now));
+    yield piece;
+  }
 }
 
 function locate({ folder, prefix, also }, url) {

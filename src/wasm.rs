@@ -139,7 +139,6 @@ impl Kinglet {
 pub struct Work {
     engine: Rc<RefCell<Engine>>,
     step: RefCell<Step>,
-    prompt_tokens: Cell<u32>,
     cancelled: Cell<bool>,
 }
 
@@ -166,10 +165,10 @@ impl Work {
         .await
     }
 
-    /// Tokens of the prompt, once the first event is there.
-    #[wasm_bindgen(js_name = promptTokens)]
-    pub fn prompt_tokens(&self) -> u32 {
-        self.prompt_tokens.get()
+    /// Tokens of the prompt that were computed for it, once the first event is there: the rest was still in the caches.
+    #[wasm_bindgen(js_name = prefilledTokens)]
+    pub fn prefilled_tokens(&self) -> u32 {
+        self.engine.try_borrow().map_or(0, |engine| engine.session.counters().prefilled + 1)
     }
 
     /// Makes every later `next` answer `undefined`, and the one under way at its next wait. What the device has in flight is drained by
@@ -186,10 +185,7 @@ impl Work {
         let mut step = self.step.try_borrow_mut().map_err(|_| busy())?;
         let begun = match &*step {
             Step::ToCompose(brief) => Some(Step::Composing(Composer::start(&mut engine, brief).await.map_err(thrown)?)),
-            Step::ToGenerate(request) => {
-                self.prompt_tokens.set(engine.prompt(&request.input).map_err(thrown)?.len() as u32);
-                Some(Step::Generating(engine.generate(request.clone()).await.map_err(thrown)?))
-            }
+            Step::ToGenerate(request) => Some(Step::Generating(engine.generate(request.clone()).await.map_err(thrown)?)),
             Step::ToMeasure(count, clock) => {
                 let measured = measure(&mut engine, *count, clock.as_ref()).await;
                 *step = Step::Measured;
@@ -208,7 +204,7 @@ impl Work {
     }
 
     fn new(engine: &Rc<RefCell<Engine>>, step: Step) -> Work {
-        Work { engine: engine.clone(), step: RefCell::new(step), prompt_tokens: Cell::new(0), cancelled: Cell::new(false) }
+        Work { engine: engine.clone(), step: RefCell::new(step), cancelled: Cell::new(false) }
     }
 }
 

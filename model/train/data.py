@@ -21,6 +21,7 @@ import numpy as np
 import zstandard
 
 from augment import roughen, tagged, vary
+from telegraph import passages, telegraph
 from prompt import LENGTHS, controls, length_of, load_tokenizer, prompt_ids
 
 HERE = Path(__file__).resolve().parent
@@ -55,9 +56,12 @@ def main():
         "rough": [("fix" if rng.random() < 0.5 else "rewrite", tone, None, roughen(text, rng), text)
                   for _, tone, _, _, text in train] + starts(train, rng),
     }
+    said = groups["plain"][:len(groups["plain"]) // args.variants]
+    groups["telegraph"] = telegraphed([(tone, text) for _, tone, _, _, text in train + said], rng)
     if args.corpus.exists():
         groups |= corpus_groups(args.corpus, rng)
-        groups["valid-natural"] = natural_valid(args.corpus, rng)
+        groups["telegraph"] += telegraphed(sentences(args.corpus, rng), rng)
+        groups["valid-natural"] = natural_valid(args.corpus, random.Random(args.seed))
         (args.out / "valid-natural.json").write_text(json.dumps(groups["valid-natural"]))
     for name, pairs in groups.items():
         count, size, text = pack(args.out / f"{name}.npz", tokenizer, pairs, rng)
@@ -179,6 +183,21 @@ def kept(d: dict, group: str, rng: random.Random) -> bool:
     else:
         share = {"grammar": 0.15, "chat": 0.3, "prose": 0.3}.get(group, 0.35)
     return rng.random() < share
+
+
+def sentences(corpus: Path, rng: random.Random):
+    """Sentences of the corpus with a tone that their last mark allows, or none."""
+    for task, share in (("chat", 0.5), ("prose", 0.5), ("post", 1)):
+        for d in documents(corpus / f"corpus-{task}-train.jsonl.zst"):
+            if d["licence"].startswith("CC-BY-SA") or d["source"].startswith("authored"):
+                continue
+            for text in passages(d["text"], rng):
+                if rng.random() < share:
+                    yield rng.choice(["excited", "friendly", None] if text.endswith("!") else ["neutral", "witty", "reflective", None]), text
+
+
+def telegraphed(texts, rng: random.Random) -> list[tuple]:
+    return [("post", tone, "plain", typed, text) for tone, text in texts if (typed := telegraph(text, rng))]
 
 
 def documents(path: Path):

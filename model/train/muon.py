@@ -2,9 +2,10 @@
 
 Five Newton-Schulz iterations in bf16 bring all singular values near 1, so that a rare direction
 moves as far as a common one. Matrices of one shape are stacked and done together: ten layers
-then cost four batched products an iteration. Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
+then cost four batched products an iteration, and ranks share them out. Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
 """
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 A, B, C = 3.4445, -4.7750, 2.0315  # quintic with the steepest slope at zero that stays near [0.7, 1.2]
@@ -31,11 +32,26 @@ class Muon(torch.optim.Optimizer):
             m = self.state[p].setdefault("momentum", torch.zeros_like(p))
             m.lerp_(p.grad, 1 - group["momentum"])
             pulls.append(p.grad.lerp(m, group["momentum"]))
-        updates = orthogonal(torch.stack(pulls))
+        updates = orthogonal_by_all(torch.stack(pulls))
         rows, columns = params[0].shape
         scale = group["lr"] * max(1.0, rows / columns) ** 0.5
         for p, update in zip(params, updates):
             p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.to(p.dtype), alpha=-scale)
+
+
+def orthogonal_by_all(g: Tensor) -> Tensor:
+    """`orthogonal`, of which each rank does its share of the stack."""
+    if not dist.is_initialized():
+        return orthogonal(g)
+    share = -(-len(g) // dist.get_world_size())
+    start = dist.get_rank() * share
+    own = torch.zeros(share, *g.shape[1:], dtype=torch.bfloat16, device=g.device)
+    if start < len(g):
+        mine = orthogonal(g[start:start + share])
+        own[:len(mine)] = mine
+    parts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, own)
+    return torch.cat(parts)[:len(g)]
 
 
 def orthogonal(g: Tensor, iterations: int = 5) -> Tensor:

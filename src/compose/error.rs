@@ -58,12 +58,6 @@ pub enum ComposeError {
         /// The rule given.
         found: String,
     },
-    /// The seed is not a 64-bit number.
-    #[error("seed {found:?} does not fit: use a whole number from 0 to 18446744073709551615")]
-    Seed {
-        /// The seed given.
-        found: String,
-    },
     /// The model's context is too small for a prompt and a draft.
     #[error("the model reads {found} tokens at once, composing needs at least {needed}: use a model with a longer context")]
     Context {
@@ -93,7 +87,6 @@ impl ComposeError {
             ComposeError::Count { .. } => "bad-count",
             ComposeError::Hashtags { .. } => "bad-hashtags",
             ComposeError::Emoji { .. } => "bad-emoji",
-            ComposeError::Seed { .. } => "bad-seed",
             ComposeError::Context { .. } => "context-too-short",
             ComposeError::NoWords { .. } => "no-words",
         }

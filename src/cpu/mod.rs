@@ -298,10 +298,10 @@ impl Machine for Cpu {
 }
 
 /// Zeros, or the reason why there is no room for them.
-pub(crate) fn zeros<T: Clone + Default>(what: &str, elements: u64) -> Result<Vec<T>, MachineError> {
-    let mut zeros = reserve(what, elements)?;
-    zeros.resize(elements as usize, T::default());
-    Ok(zeros)
+pub(crate) fn zeros<T: bytemuck::Zeroable>(what: &str, elements: u64) -> Result<Vec<T>, MachineError> {
+    let bytes = elements.saturating_mul(size_of::<T>() as u64);
+    let zeros = usize::try_from(elements).ok().and_then(|elements| bytemuck::try_zeroed_vec(elements).ok());
+    zeros.ok_or_else(|| MachineError::OutOfMemory { what: what.to_string(), bytes, reason: "the allocator has no room".to_string() })
 }
 
 /// Room for so many elements, or the reason why there is none.

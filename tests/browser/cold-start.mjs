@@ -1,4 +1,4 @@
-// Measures the way from a navigation to the first word in headless Chromium: `node tests/browser/cold-start.mjs [RUNS]`, after `npm run build`.
+// Measures the way from a navigation to the first word in headless Chromium: `node tests/browser/cold-start.mjs [RUNS] [CASE…]`, after `npm run build`.
 // Each run has a fresh profile: a cold visit, the browser ended, then a second visit with the same profile. `page` is the page, sent a brief as
 // soon as its script has run; `api` is a bare page that calls the package. Prints the medians (fastest) of every mark in milliseconds after the
 // navigation, and what held the page's own thread for more than 50 ms. Not part of `npm test`: on a busy machine it would fail without reason.
@@ -13,9 +13,10 @@ import { ROOT } from "../../scripts/shell.mjs";
 const RUNS = Number(process.argv[2] ?? 5);
 const BRIEF = "our community garden opens on Saturday";
 const empty = join(ROOT, "tests", "browser", "empty.html");
+const mbit = Number(process.env.MBIT ?? 0) || undefined;
 const SITES = {
-  page: await serve(join(ROOT, "dist-page")),
-  api: await serve(join(ROOT, "dist"), { headers: {}, also: { "/": empty } }),
+  page: await serve(join(ROOT, "dist-page"), { mbit }),
+  api: await serve(join(ROOT, "dist"), { headers: {}, also: { "/": empty }, mbit }),
 };
 
 /** Runs in the page before its own scripts: notes when the worker says what, composes, and waits for the first word. */

@@ -29,7 +29,6 @@ export const CORE_CODES = [
   "bad-count",
   "bad-hashtags",
   "bad-emoji",
-  "bad-seed",
   "context-too-short",
   "no-words",
 ] as const;

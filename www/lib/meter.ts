@@ -7,7 +7,7 @@ export interface Meter {
   /** A token came. */
   step(): void;
   /** The figures, given what only the core knows. */
-  stats(promptTokens: number, deviceBytes: number, wasmBytes: number): EngineStats;
+  stats(prefilledTokens: number, deviceBytes: number, wasmBytes: number): EngineStats;
 }
 
 /** Starts the clock. */
@@ -21,12 +21,12 @@ export function createMeter(now: () => number = () => performance.now()): Meter 
       last = now();
       if (steps++ === 0) first = last;
     },
-    stats(promptTokens, deviceBytes, wasmBytes) {
+    stats(prefilledTokens, deviceBytes, wasmBytes) {
       const ttftMs = steps > 0 ? first - start : 0;
       const rate = (count: number, ms: number) => (count > 0 && ms > 0 ? (count * 1000) / ms : 0);
       return {
         ttftMs,
-        prefillTokensPerSecond: rate(promptTokens, ttftMs),
+        prefillTokensPerSecond: rate(prefilledTokens, ttftMs),
         decodeTokensPerSecond: rate(steps - 1, last - first),
         deviceBytes,
         wasmBytes,

@@ -136,7 +136,7 @@ export interface GenerationStep {
 export interface EngineStats {
   /** Milliseconds from the call to the first token. */
   ttftMs: number;
-  /** Prompt tokens a second. */
+  /** Prompt tokens a second, of those that were not in the caches any more. */
   prefillTokensPerSecond: number;
   /** Tokens a second after the first, over all sequences together. */
   decodeTokensPerSecond: number;

@@ -12,7 +12,7 @@ declare const self: DedicatedWorkerGlobalScope;
 /** What the wasm hands out for a piece of work. */
 interface Running {
   next(): Promise<Draft | GenerationStep | Measurement | undefined>;
-  promptTokens(): number;
+  prefilledTokens(): number;
   cancel(): void;
   free(): void;
 }
@@ -109,7 +109,7 @@ async function run(job: Job): Promise<void> {
         if (work.kind === "generate") meter.step();
         post({ type: "event", id, event });
       }
-      post({ type: "end", id, stats: meter.stats(running.promptTokens(), model.deviceBytes(), memory?.buffer.byteLength ?? 0) });
+      post({ type: "end", id, stats: meter.stats(running.prefilledTokens(), model.deviceBytes(), memory?.buffer.byteLength ?? 0) });
     } finally {
       current = undefined;
       running.free();
