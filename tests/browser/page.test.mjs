@@ -180,6 +180,41 @@ test("brief, options and drafts are there after a reload, and can be cleared and
   await close();
 });
 
+test("two tabs keep their drafts together, and each keeps its own brief", async () => {
+  const { page, close } = await ready("?device=cpu&seed=9");
+  const other = await page.context().newPage();
+  await other.goto(page.url());
+  await page.getByLabel("How many").selectOption("2");
+  await compose(page, BRIEF);
+  await state(page, "ready");
+  const drafts = (await draftsOf(page)).map(({ text }) => text);
+  assert.equal(drafts.length, 2);
+  await other.getByRole("textbox", { name: "Brief" }).fill("another brief");
+  await other.locator("#history li").nth(1).waitFor({ state: "attached" });
+  await page.reload();
+  await other.reload();
+  assert.equal(await page.getByRole("textbox", { name: "Brief" }).inputValue(), BRIEF);
+  assert.equal(await other.getByRole("textbox", { name: "Brief" }).inputValue(), "another brief");
+  for (const tab of [page, other]) assert.deepEqual((await draftsOf(tab)).map(({ text }) => text), drafts);
+  await close();
+});
+
+test("a double click on Compose composes, and a key held down on it starts once", async () => {
+  const { page, close } = await ready("?device=cpu&seed=9");
+  await page.getByRole("textbox", { name: "Brief" }).fill(BRIEF);
+  await page.getByRole("button", { name: "Compose" }).dblclick();
+  assert.equal(await state(page, "ready"), "ready");
+  const drafts = await draftsOf(page);
+  assert.equal(drafts.length, 4);
+  await page.getByRole("button", { name: "Compose" }).focus();
+  for (let i = 0; i < 6; i++) await page.keyboard.down("Enter"); // After the first they are repeats.
+  await page.keyboard.up("Enter");
+  assert.equal(await state(page, "ready"), "ready");
+  assert.equal((await draftsOf(page)).length, 4);
+  assert.equal(await page.locator("#history li").count(), 4);
+  await close();
+});
+
 test("a brief can be typed and sent while the model is still loading", async () => {
   const { page, assertClean, close } = await site.visit("?device=cpu&seed=4");
   await page.getByLabel("How many").selectOption("1");

@@ -20,6 +20,22 @@ test("a brief alone gets the contract's defaults", () => {
   });
 });
 
+test("what holds no options, and what is no list, is refused with a code", () => {
+  const isRefused = (error: unknown) => error instanceof KingletError && error.code === "invalid-option";
+  for (const nothing of [undefined, null, "hi", 7]) {
+    assert.throws(() => toBrief(nothing as unknown as ComposeOptions, randomSeed), isRefused);
+    assert.throws(() => toGeneration(nothing as unknown as GenerateOptions, randomSeed), isRefused);
+  }
+  const cases: [string, object][] = [
+    ["stop", { prompt: "a", stop: 5 }],
+    ["stop", { prompt: "a", stop: ["b", 5] }],
+    ["messages", { messages: "hi" }],
+    ["messages", { messages: ["hi"] }],
+    ["tokens", { tokens: "12" }],
+  ];
+  for (const [name, options] of cases) assert.throws(() => toGeneration(options as GenerateOptions, randomSeed), refused(name));
+});
+
 test("every bad option of a brief is refused by its name", () => {
   const cases: [string, object][] = [
     ["brief", { brief: 7 }],

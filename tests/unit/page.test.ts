@@ -4,8 +4,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { ComposerInfo, Draft } from "../../www/lib/index.ts";
 import { approximateLength } from "../../www/page/count.ts";
-import { keep, restore } from "../../www/page/keep.ts";
-import { type Action, INITIAL, MAX_HISTORY, phaseOf, reduce, type State } from "../../www/page/state.ts";
+import { draftsIn, keepDrafts, keepSettings, restore } from "../../www/page/keep.ts";
+import { type Action, INITIAL, MAX_HISTORY, phaseOf, reduce, seedDigits, type State } from "../../www/page/state.ts";
 
 const draft = (index: number, text: string, done: boolean): Draft => ({
   index,
@@ -45,6 +45,45 @@ test("a cancel keeps the finished drafts, and nothing that comes late changes th
   assert.equal(phaseOf(state), "ready");
 });
 
+test("what is stopped or refused before a draft is finished leaves the drafts before it where they were", () => {
+  const written = after(
+    { type: "ready", info },
+    { type: "start" },
+    { type: "seed", seed: "7" },
+    { type: "draft", draft: draft(0, "One.", true) },
+    { type: "finished" },
+  );
+  const ends: Action[] = [{ type: "cancelled" }, { type: "failed", problem: { code: "bad-brief", message: "m", during: "brief" } }];
+  for (const end of ends) {
+    const state = [{ type: "start" } as const, { type: "draft", draft: draft(0, "Ano", false) } as const, end].reduce(reduce, written);
+    assert.deepEqual([state.drafts, state.seed, state.history], [[draft(0, "One.", true)], "7", []]);
+  }
+  const [later] = [[{ type: "start" } as const, { type: "draft", draft: draft(1, "Two.", true) } as const, ends[0] as Action].reduce(reduce, written)];
+  assert.deepEqual(later.drafts.map((slot) => slot?.text), ["Two."]);
+  assert.deepEqual(later.history.map(({ text }) => text), ["One."]);
+});
+
+test("drafts of another tab join the earlier ones, once", () => {
+  const own = after({ type: "start" }, { type: "draft", draft: draft(0, "Mine.", true) });
+  const theirs: Action = { type: "elsewhere", drafts: [draft(0, "Theirs.", true), draft(1, "Mine.", true)] };
+  const state = [theirs, theirs].reduce(reduce, own);
+  assert.deepEqual(state.history.map(({ text }) => text), ["Theirs."]);
+  assert.equal(reduce(state, theirs), state);
+});
+
+test("an undo leaves what was typed since, a model that is ready leaves what is wrong with the brief", () => {
+  const cleared = after({ type: "set", settings: { brief: "old" } }, { type: "clear" });
+  assert.equal(reduce(cleared, { type: "undo" }).settings.brief, "old");
+  assert.equal([{ type: "set", settings: { brief: "new" } } as const, { type: "undo" } as const].reduce<State>(reduce, cleared).settings.brief, "new");
+  const wrong = after({ type: "failed", problem: { code: "bad-brief", message: "m", during: "brief" } }, { type: "ready", info });
+  assert.equal(phaseOf(wrong), "error");
+  assert.equal(wrong.problem?.during, "brief");
+});
+
+test("a seed is as many digits as 64 bits hold", () => {
+  assert.deepEqual(["", "a1b2", "18446744073709551615", "18446744073709551616", "9".repeat(30)].map(seedDigits), ["", "12", "18446744073709551615", "1844674407370955161", "9".repeat(19)]);
+});
+
 test("finished drafts move to the history when the next composition starts", () => {
   let state = after({ type: "ready", info });
   for (let i = 0; i < MAX_HISTORY + 5; i++) {
@@ -68,34 +107,41 @@ test("an error about the brief goes away with typing, an error of loading stays"
   assert.equal(phaseOf(reduce(loading, { type: "retry" })), "loading");
 });
 
+/** A storage; with `initial` under every key until something is written. */
 function memory(initial?: string): Storage {
-  let held = initial ?? null;
-  return { getItem: () => held, setItem: (_: string, value: string) => void (held = value) } as unknown as Storage;
+  const held = new Map<string, string>();
+  return { getItem: (key: string) => held.get(key) ?? initial ?? null, setItem: (key: string, value: string) => void held.set(key, value) } as unknown as Storage;
 }
 
 test("brief, options and finished drafts come back after a reload", () => {
-  const storage = memory();
+  const [local, session] = [memory(), memory()];
   const state = after(
     { type: "set", settings: { brief: "the garden", tone: "witty", count: 2 } },
     { type: "start" },
     { type: "draft", draft: draft(0, "Come along.", true) },
     { type: "draft", draft: draft(1, "Come al", false) },
   );
-  assert(keep(state, () => storage));
-  const back = restore(() => storage);
+  assert(keepSettings(state.settings, [() => session, () => local]) && keepDrafts(state, () => local));
+  const back = restore(() => local, () => session);
   assert.deepEqual(back.settings, state.settings);
   assert.deepEqual(back.drafts.map((slot) => slot?.text), ["Come along."]);
   assert.equal(phaseOf(back), "loading");
+  assert.deepEqual(draftsIn(local.getItem("kinglet.page.1.drafts")).drafts, [draft(0, "Come along.", true)]);
+  // Another tab's settings are for the next visit, not for this one.
+  assert(keepSettings({ ...state.settings, brief: "another" }, [() => local]));
+  assert.equal(restore(() => local, () => session).settings.brief, "the garden");
+  assert.equal(restore(() => local, () => memory()).settings.brief, "another");
 });
 
 test("storage that is refused, or holds anything at all, leaves a working page", () => {
   const refuse = () => {
     throw new Error("denied");
   };
-  assert.equal(keep(INITIAL, refuse), false);
-  assert.deepEqual(restore(refuse), INITIAL);
+  assert.equal(keepSettings(INITIAL.settings, [refuse]), false);
+  assert.equal(keepDrafts(INITIAL, refuse), false);
+  assert.deepEqual(restore(refuse, refuse), INITIAL);
   const hostile = ["nonsense", "null", "[]", '{"settings":null,"drafts":7}', '{"settings":{"count":99,"tone":"x","brief":{}},"drafts":[null,{"text":1}]}'];
-  for (const text of hostile) assert.deepEqual(restore(() => memory(text)), INITIAL, text);
+  for (const text of hostile) assert.deepEqual(restore(() => memory(text), () => memory(text)), INITIAL, text);
 });
 
 test("the typing count weighs as the networks do", () => {

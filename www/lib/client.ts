@@ -29,7 +29,6 @@ export async function connect(options: ConnectionOptions): Promise<Connection> {
   const { signal } = options;
   if (signal?.aborted) throw abortedBy(signal);
   const connection = new Connection(options);
-  signal?.addEventListener("abort", () => connection.close(abortedBy(signal)), { once: true });
   await connection.opened();
   return connection;
 }
@@ -45,9 +44,13 @@ export class Connection {
   #handshake: ReturnType<typeof setTimeout> | undefined;
   #loaded: ModelInfo | undefined;
   #closed: KingletError | undefined;
+  readonly #abort = () => {
+    if (this.#options.signal) this.close(abortedBy(this.#options.signal));
+  };
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    options.signal?.addEventListener("abort", this.#abort, { once: true });
     this.#loading = this.#load();
   }
 
@@ -93,6 +96,7 @@ export class Connection {
   close(error: KingletError): void {
     if (this.#closed) return;
     this.#closed = error;
+    this.#options.signal?.removeEventListener("abort", this.#abort);
     this.#stop(error);
   }
 

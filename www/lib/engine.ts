@@ -53,7 +53,7 @@ export async function createEngine(options: LoadOptions = {}): Promise<Engine> {
       return stats;
     },
     generate: (request) => generate(connection, request, (figures) => (stats = figures)),
-    measure: async ({ count } = {}) => measure(connection, toCount(count)),
+    measure: async (options = {}) => measure(connection, toCount(options?.count)),
     dispose,
     [Symbol.asyncDispose]: dispose,
   };
@@ -68,7 +68,7 @@ function measure(connection: Connection, count: number): Promise<Measurement> {
 }
 
 function generate(connection: Connection, request: GenerateOptions, onStats: (stats: EngineStats) => void): Stream<GenerationStep> {
-  const { signal } = request;
+  const signal = request?.signal; // What is no request is refused below.
   let cancel = () => {};
   const stream = createStream<GenerationStep>({ onReturn: () => cancel() });
   const abort = () => {

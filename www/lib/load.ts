@@ -3,6 +3,7 @@
 import { type Connection, connect } from "./client.ts";
 import { KingletError } from "./errors.ts";
 import { type ModelOption, resolveModel } from "./models.ts";
+import { checkObject } from "./options.ts";
 import type { DeviceKind, Progress } from "./protocol.ts";
 import type { WasmOption, WorkerOption } from "./start.ts";
 
@@ -29,6 +30,7 @@ export async function open(options: LoadOptions): Promise<Connection> {
   if (typeof Worker === "undefined") {
     throw new KingletError("unsupported", "this runs in a browser: no Worker here; on a server, use the kinglet command instead");
   }
+  checkObject(options);
   const { device = "auto" } = options;
   if (!["auto", "webgpu", "cpu"].includes(device)) {
     throw new KingletError("invalid-option", `option device: expected auto, webgpu or cpu, found ${String(device)}`);

@@ -25,7 +25,7 @@ export interface ComposeOptions {
   count?: number;
   /** 64 bits: the same seed and options on the same device give the same drafts. Drawn at random if not given. */
   seed?: number | bigint;
-  /** Hashtags: none, as the model likes, or so many; `none` if not given. */
+  /** Hashtags: none, as the model likes, or at most so many; `none` if not given. */
   hashtags?: "none" | "auto" | number;
   /** Emoji: none, or as the model likes; `auto` if not given. */
   emoji?: "none" | "auto";
@@ -69,6 +69,7 @@ export interface GenerateOptions {
 
 /** Fills in and checks a brief. */
 export function toBrief(options: ComposeOptions, drawSeed: () => bigint): Brief {
+  checkObject(options);
   const { length = "medium", hashtags = "none" } = options;
   if (typeof options.brief !== "string") throw invalid("brief", "a string", options.brief);
   return {
@@ -85,20 +86,27 @@ export function toBrief(options: ComposeOptions, drawSeed: () => bigint): Brief 
 
 /** Fills in and checks a generation. */
 export function toGeneration(options: GenerateOptions, drawSeed: () => bigint): Generation {
+  checkObject(options);
   const { tokens, prompt, messages, stop = [] } = options;
   const inputs = [tokens, prompt, messages].filter((input) => input !== undefined);
   if (inputs.length !== 1) throw new KingletError("invalid-option", `expected one of tokens, prompt and messages, found ${inputs.length}`);
+  const stops = typeof stop === "string" ? [stop] : stop;
+  if (!Array.isArray(stops) || stops.some((text) => typeof text !== "string")) throw invalid("stop", "a string or strings", stop);
   const generation: Generation = {
     maxTokens: integer("maxTokens", options.maxTokens ?? 256, 1, 1_000_000),
     seed: toSeed(options.seed, drawSeed),
-    stop: typeof stop === "string" ? [stop] : stop,
+    stop: stops,
     count: toCount(options.count),
     ignoreEnd: options.ignoreEnd ?? false,
     fresh: options.fresh ?? false,
   };
+  if (tokens !== undefined && typeof tokens !== "object") throw invalid("tokens", "token ids", tokens);
   if (tokens !== undefined) generation.tokens = Array.from(tokens, (token) => integer("tokens", token, 0, 0xffff_ffff));
   if (prompt !== undefined) generation.prompt = String(prompt);
-  if (messages !== undefined) generation.messages = messages.map(({ role, content }) => ({ role, content: String(content) }));
+  if (messages !== undefined) {
+    if (!Array.isArray(messages) || messages.some((message) => Object(message) !== message)) throw invalid("messages", "messages with a role and a content", messages);
+    generation.messages = messages.map(({ role, content }) => ({ role, content: String(content) }));
+  }
   const numbers = { temperature: 100, topK: 0xffff_ffff, topP: 1, minP: 1, repetitionPenalty: 100 } as const;
   for (const name of ["temperature", "topK", "topP", "minP", "repetitionPenalty"] as const) {
     const value = options[name];
@@ -107,6 +115,11 @@ export function toGeneration(options: GenerateOptions, drawSeed: () => bigint): 
     generation[name] = value;
   }
   return generation;
+}
+
+/** Refuses what holds no options; callers need not be TypeScript. */
+export function checkObject(options: object): void {
+  if (typeof options !== "object" || options === null) throw new KingletError("invalid-option", `expected an object of options, found ${String(options)}`);
 }
 
 /** Draws a seed that is short enough to read out and to put in an address. */

@@ -164,7 +164,8 @@ async function storedFile(folder: FileSystemDirectoryHandle, key: string, url: s
   for (let attempt = 1; ; attempt++) {
     const before = entry.received;
     try {
-      return await download(folder, handle, key, entry, arrival);
+      await download(folder, handle, key, entry, arrival);
+      return await dropOlder(folder, url);
     } catch (error) {
       if (!(error instanceof KingletError) || attempt === ATTEMPTS) throw error;
       entry = await readEntry(folder, key, url);
@@ -252,8 +253,9 @@ async function request(url: string, headers: Record<string, string> = {}): Promi
   } catch (cause) {
     throw failed(url, "the server could not be reached", cause);
   }
-  if (response.ok || response.status === 416) return response;
-  throw failed(url, `the server answered ${response.status}`);
+  if (!response.ok && response.status !== 416) throw failed(url, `the server answered ${response.status}`);
+  if (response.headers.get("content-type")?.startsWith("text/html")) throw failed(url, "the server sent a web page in its place");
+  return response;
 }
 
 /** A body piece by piece; a piece is only there until the next is asked for. */
@@ -355,14 +357,36 @@ function locked<T>(key: string, work: () => Promise<T>): Promise<T> {
 }
 
 async function readEntry(folder: FileSystemDirectoryHandle, key: string, url: string): Promise<Entry> {
-  const nothing = { url, version: "", size: 0, received: 0, complete: false };
+  const entry = await readJson(folder, key);
+  return entry?.url === url ? entry : { url, version: "", size: 0, received: 0, complete: false };
+}
+
+async function readJson(folder: FileSystemDirectoryHandle, key: string): Promise<Entry | undefined> {
   try {
     const file = await (await folder.getFileHandle(`${key}.json`)).getFile();
-    const entry = JSON.parse(await file.text()) as Entry;
-    return entry.url === url ? entry : nothing;
+    return JSON.parse(await file.text()) as Entry;
   } catch {
-    return nothing;
+    return undefined;
   }
+}
+
+/** Bundlers put a hash of the content into a file's name. Once the new one is there, nobody asks for the one before it again. */
+async function dropOlder(folder: FileSystemDirectoryHandle, url: string): Promise<void> {
+  const name = withoutHash(url);
+  if (name === url) return;
+  for await (const file of folder.keys()) {
+    if (!file.endsWith(".json")) continue;
+    const key = file.slice(0, -".json".length);
+    const stored = await readJson(folder, key);
+    const isOlder = stored && stored.url !== url && stored.url !== name && withoutHash(stored.url) === name;
+    if (!isOlder) continue;
+    // Another tab may still read it: then it goes with the next version.
+    await folder.removeEntry(key).then(() => folder.removeEntry(file)).catch(() => {});
+  }
+}
+
+function withoutHash(url: string): string {
+  return url.replace(/-[\w-]{8}(?=\.\w+$)/, "");
 }
 
 async function writeEntry(folder: FileSystemDirectoryHandle, key: string, entry: Entry): Promise<void> {

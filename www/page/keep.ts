@@ -1,37 +1,68 @@
-// What outlives a reload: the brief, the options and the finished drafts, in localStorage. Storage may be refused or hold anything, so what is
-// read is checked field by field, and a page without storage works the same but forgets.
+// What outlives a reload: the brief and the options, which are each tab's own (sessionStorage, and localStorage for the next visit), and the
+// finished drafts, which all tabs keep together. Storage may be refused or hold anything, so what is read is checked field by field, and a page
+// without storage works the same but forgets.
 
 import { type Draft, NETWORKS, TONES } from "../lib/index.ts";
-import { finished, INITIAL, MAX_HISTORY, type Settings, type State } from "./state.ts";
+import { finished, INITIAL, MAX_HISTORY, type Settings, type State, seedDigits } from "./state.ts";
 
-const KEY = "kinglet.page.1";
+const SETTINGS_KEY = "kinglet.page.1.settings";
+/** Where the drafts are; other tabs write there, too. */
+export const DRAFTS_KEY = "kinglet.page.1.drafts";
 
-/** Writes what is to be kept; says whether it could. */
-export function keep(state: State, storage: () => Storage = () => localStorage): boolean {
-  const kept = { settings: state.settings, drafts: finished(state), seed: state.seed, history: state.history };
+/** A storage, which the browser may refuse to give. */
+type Store = () => Storage;
+const LOCAL: Store = () => localStorage;
+const SESSION: Store = () => sessionStorage;
+
+/** Writes brief and options; says whether it could. */
+export function keepSettings(settings: Settings, stores: readonly Store[] = [SESSION, LOCAL]): boolean {
+  return stores.map((store) => write(store, SETTINGS_KEY, settings)).every(Boolean);
+}
+
+/** Writes the finished drafts; says whether it could. */
+export function keepDrafts(state: State, store: Store = LOCAL): boolean {
+  return write(store, DRAFTS_KEY, { drafts: finished(state), seed: state.seed, history: state.history });
+}
+
+/** The state to start from. */
+export function restore(local: Store = LOCAL, session: Store = SESSION): State {
+  const { drafts, seed, history } = draftsIn(read(local, DRAFTS_KEY));
+  const settings = settingsOf(fieldsOf(read(session, SETTINGS_KEY) ?? read(local, SETTINGS_KEY)));
+  return { ...INITIAL, settings, drafts: drafts.map((draft, index) => ({ ...draft, index })), seed: drafts.length > 0 ? seed : "", history };
+}
+
+/** What `keepDrafts` wrote, here or in another tab. */
+export function draftsIn(text: string | null): { drafts: Draft[]; seed: string; history: Draft[] } {
+  const { drafts, seed, history } = fieldsOf(text);
+  return {
+    drafts: draftsOf(drafts),
+    seed: typeof seed === "string" && /^\d*$/.test(seed) ? seed : "",
+    history: draftsOf(history).slice(0, MAX_HISTORY),
+  };
+}
+
+function write(store: Store, key: string, kept: unknown): boolean {
   try {
-    storage().setItem(KEY, JSON.stringify(kept));
+    store().setItem(key, JSON.stringify(kept));
     return true;
   } catch {
     return false;
   }
 }
 
-/** The state to start from. */
-export function restore(storage: () => Storage = () => localStorage): State {
+function read(store: Store, key: string): string | null {
   try {
-    const kept: unknown = JSON.parse(storage().getItem(KEY) ?? "{}");
-    const fields = Object(kept) as Record<string, unknown>;
-    const drafts = draftsOf(fields.drafts).map((draft, index) => ({ ...draft, index }));
-    return {
-      ...INITIAL,
-      settings: settingsOf(Object(fields.settings) as Record<string, unknown>),
-      drafts,
-      seed: typeof fields.seed === "string" && /^\d*$/.test(fields.seed) && drafts.length > 0 ? fields.seed : "",
-      history: draftsOf(fields.history).slice(0, MAX_HISTORY),
-    };
+    return store().getItem(key);
   } catch {
-    return INITIAL;
+    return null;
+  }
+}
+
+function fieldsOf(text: string | null): Record<string, unknown> {
+  try {
+    return Object(JSON.parse(text ?? "{}")) as Record<string, unknown>;
+  } catch {
+    return {};
   }
 }
 
@@ -44,9 +75,9 @@ function settingsOf(kept: Record<string, unknown>): Settings {
     tone: oneOf(TONES, kept.tone, initial.tone),
     length: oneOf(["short", "medium", "long"], kept.length, initial.length),
     count: Number.isInteger(count) && Number(count) >= 1 && Number(count) <= 8 ? Number(count) : initial.count,
-    hashtags: oneOf(["none", "auto", 1, 2, 3], kept.hashtags, initial.hashtags),
+    hashtags: oneOf(["none", "auto"], kept.hashtags, initial.hashtags),
     emoji: oneOf(["none", "auto"], kept.emoji, initial.emoji),
-    seed: typeof seed === "string" && /^\d{0,20}$/.test(seed) ? seed : initial.seed,
+    seed: typeof seed === "string" ? seedDigits(seed) : initial.seed,
   };
 }
 

@@ -2,12 +2,12 @@
 // sent while it loads.
 
 import { type Composer, createComposer, KingletError } from "../lib/index.ts";
-import { keep, restore } from "./keep.ts";
+import { DRAFTS_KEY, draftsIn, keepDrafts, keepSettings, restore } from "./keep.ts";
 import { briefPanel } from "./panels/brief.ts";
 import { draftsPanel } from "./panels/drafts.ts";
-import { element } from "./panels/element.ts";
+import { element, sentence, setText } from "./panels/element.ts";
 import { statusPanel } from "./panels/status.ts";
-import { type Action, type Problem, reduce, type State } from "./state.ts";
+import { type Action, type Problem, reduce, type Settings, type State } from "./state.ts";
 
 const address = new URL(location.href);
 const parameter = (name: string) => address.searchParams.get(name) ?? undefined;
@@ -30,15 +30,19 @@ function dispatch(action: Action): void {
   const before = state;
   state = reduce(state, action);
   for (const show of panels) show(state);
-  const words = before.settings !== state.settings || before.history !== state.history;
-  const finished = action.type === "draft" ? action.draft.done : action.type !== "progress";
-  if (words || finished) keep(withStoredSeed(state));
+  const kept = [before.settings === state.settings || keepSettings(withStoredSeed(state.settings)), !draftsChanged(before, action) || keepDrafts(state)];
+  if (kept.includes(false)) setText(element("keeping", HTMLSpanElement), "This browser refuses to keep anything: when this tab closes, they are gone.");
+}
+
+/** What comes from another tab is kept already; half a draft is not. */
+function draftsChanged(before: State, action: Action): boolean {
+  if (action.type === "elsewhere") return false;
+  return action.type === "draft" ? action.draft.done : before.drafts !== state.drafts || before.history !== state.history;
 }
 
 /** The address's seed is for this address alone: the one that stood in the form before is kept, unless another was typed. */
-function withStoredSeed(state: State): State {
-  const { settings } = state;
-  return settings.seed === addressSeed ? { ...state, settings: { ...settings, seed: storedSeed } } : state;
+function withStoredSeed(settings: Settings): Settings {
+  return settings.seed === addressSeed ? { ...settings, seed: storedSeed } : settings;
 }
 
 function load(): Promise<Composer> {
@@ -49,6 +53,7 @@ function load(): Promise<Composer> {
   opening.then(
     (composer) => {
       dispatch({ type: "ready", info: composer.info });
+      if (state.composing) showResults();
       keepPage();
     },
     (error: unknown) => {
@@ -75,11 +80,10 @@ async function compose(): Promise<void> {
   const { settings } = state;
   if (settings.brief.trim() === "") {
     dispatch({ type: "failed", problem: { code: "bad-brief", message: "Say in a few words what the post is about.", during: "brief" } });
-    element("brief", HTMLTextAreaElement).focus();
     return;
   }
   dispatch({ type: "start" });
-  showResults();
+  if (state.info) showResults(); // Else how loading goes on is what one wants to see.
   const controller = new AbortController();
   writing = controller;
   const { signal } = controller;
@@ -115,18 +119,25 @@ function cancel(): void {
 
 function retry(): void {
   dispatch({ type: "retry" });
+  element("compose", HTMLButtonElement).focus(); // The button that was pressed is gone.
   void load().catch(() => {});
 }
 
 function useProcessor(): void {
   address.searchParams.set("device", "cpu");
-  location.href = address.href;
+  window.history.replaceState(null, "", address);
+  retry();
 }
 
 function problemOf(error: unknown, during: "loading" | "composing"): Problem {
   const code = error instanceof KingletError ? error.code : "crashed";
-  const message = error instanceof Error ? error.message : String(error);
+  const message = sentence(error instanceof Error ? error.message : String(error));
   return { code, message, during: code === "bad-brief" ? "brief" : during };
 }
 
+addEventListener("storage", ({ key, newValue }) => {
+  if (key !== DRAFTS_KEY) return;
+  const { drafts, history } = draftsIn(newValue);
+  dispatch({ type: "elsewhere", drafts: [...drafts, ...history] });
+});
 for (const show of panels) show(state);

@@ -9,7 +9,7 @@ export interface Settings {
   tone: Tone;
   length: "short" | "medium" | "long";
   count: number;
-  hashtags: "none" | "auto" | number;
+  hashtags: "none" | "auto";
   emoji: "none" | "auto";
   /** Digits, or empty for a random one. */
   seed: string;
@@ -39,6 +39,8 @@ export interface State {
   /** Finished drafts of before, the latest first. */
   history: Draft[];
   problem: Problem | undefined;
+  /** What the last start put into the history, until a draft of the new ones is there. */
+  replaced: Pick<State, "seed"> & { drafts: Draft[] } | undefined;
   /** What a clear took away, until it is too late to undo. */
   cleared: Pick<State, "drafts" | "seed" | "history"> & { brief: string } | undefined;
   /** For the status line that screen readers hear. */
@@ -57,6 +59,7 @@ export type Action =
   | { type: "cancelled" }
   | { type: "failed"; problem: Problem }
   | { type: "retry" }
+  | { type: "elsewhere"; drafts: Draft[] }
   | { type: "copied"; what: string }
   | { type: "clear" }
   | { type: "undo" };
@@ -76,6 +79,7 @@ export const INITIAL: State = {
   seed: "",
   history: [],
   problem: undefined,
+  replaced: undefined,
   cleared: undefined,
   announcement: "",
 };
@@ -95,12 +99,14 @@ export function reduce(state: State, action: Action): State {
     case "progress":
       return isStillDownloading(state.progress) && action.progress.stage !== "download" ? state : { ...state, progress: action.progress };
     case "ready":
-      return { ...state, info: action.info, progress: undefined, problem: undefined, announcement: "The model is ready." };
+      return { ...state, info: action.info, progress: undefined, problem: afterLoading(state.problem), announcement: "The model is ready." };
     case "start": {
       const { count } = state.settings;
       const slots = Array.from({ length: count }, () => undefined);
       const announcement = state.info ? `Writing ${plural(count)}.` : "The model is still loading. Writing starts as soon as it is ready.";
-      return { ...state, composing: true, problem: undefined, cleared: undefined, history: kept(state), drafts: slots, seed: "", announcement };
+      const replaced = { drafts: finished(state), seed: state.seed };
+      const fresh = { drafts: slots, seed: "", history: kept(state), replaced, problem: undefined, cleared: undefined };
+      return { ...state, ...fresh, composing: true, announcement };
     }
     case "seed":
       return { ...state, seed: action.seed };
@@ -108,26 +114,38 @@ export function reduce(state: State, action: Action): State {
       if (!state.composing) return state;
       const drafts = state.drafts.map((slot, i) => (i === action.draft.index ? action.draft : slot));
       const done = action.draft.done && !state.drafts[action.draft.index]?.done;
-      return { ...state, drafts, announcement: done ? `Draft ${action.draft.index + 1}: ${action.draft.text}` : state.announcement };
+      if (!done) return { ...state, drafts };
+      return { ...state, drafts, replaced: undefined, announcement: `Draft ${action.draft.index + 1}: ${action.draft.text}` };
     }
     case "finished":
-      return { ...state, info: action.info ?? state.info, composing: false, announcement: `${plural(finished(state).length)} finished.` };
+      // The last draft is said in one breath with this, or it would not be heard.
+      return { ...state, info: action.info ?? state.info, composing: false, announcement: `${state.announcement} ${plural(finished(state).length)} finished.` };
     case "cancelled": {
-      const drafts = finished(state);
-      return { ...state, composing: false, drafts, announcement: `Stopped. ${plural(drafts.length)} finished.` };
+      const announcement = `Stopped. ${plural(finished(state).length)} finished.`;
+      return { ...stopped(state), announcement };
     }
     case "failed":
-      return { ...state, composing: false, drafts: finished(state), progress: undefined, problem: action.problem };
+      // Other problems stand in an alert, which is heard by itself.
+      const announcement = action.problem.during === "brief" ? action.problem.message : state.announcement;
+      return { ...stopped(state), progress: undefined, problem: action.problem, announcement };
     case "retry":
       return { ...state, problem: undefined, progress: undefined, info: undefined, announcement: "Loading the model." };
-    case "copied":
-      return { ...state, announcement: `${action.what} copied.` };
+    case "elsewhere": {
+      const known = new Set([...finished(state), ...state.history].map(({ text }) => text));
+      const others = action.drafts.filter(({ text }) => !known.has(text));
+      return others.length === 0 ? state : { ...state, history: [...others, ...state.history].slice(0, MAX_HISTORY) };
+    }
+    case "copied": {
+      const said = `${action.what} copied.`;
+      return { ...state, announcement: state.announcement === said ? `${said}\u200b` : said }; // The same words again would not be heard.
+    }
     case "clear":
       return cleared(state);
     case "undo": {
       if (!state.cleared) return state;
       const { brief, ...kept } = state.cleared;
-      return { ...state, ...kept, cleared: undefined, settings: { ...state.settings, brief }, announcement: "Everything is back." };
+      const settings = { ...state.settings, brief: state.settings.brief || brief };
+      return { ...state, ...kept, cleared: undefined, settings, announcement: "Everything is back." };
     }
     default:
       return action satisfies never;
@@ -137,6 +155,22 @@ export function reduce(state: State, action: Action): State {
 /** The drafts that are done. */
 export function finished(state: State): Draft[] {
   return state.drafts.filter((slot): slot is Draft => slot?.done === true);
+}
+
+/** The digits of what was typed or stored as a seed, as many as 64 bits hold. */
+export function seedDigits(text: string): string {
+  let digits = text.replace(/\D/g, "").slice(0, 20);
+  if (digits !== "" && BigInt(digits) >= 1n << 64n) digits = digits.slice(0, 19);
+  return digits;
+}
+
+/** The writing has ended early: with no draft finished, what stood there before comes back. */
+function stopped(state: State): State {
+  const drafts = finished(state);
+  const ended = { ...state, composing: false, drafts, replaced: undefined };
+  if (!state.replaced || drafts.length > 0) return ended;
+  const { drafts: before, seed } = state.replaced;
+  return { ...ended, drafts: before, seed, history: state.history.filter((draft) => !before.includes(draft)) };
 }
 
 function kept(state: State): Draft[] {
@@ -159,6 +193,10 @@ function cleared(state: State): State {
 /** Reading and uploading go on beside the download, which is what one waits for. */
 function isStillDownloading(progress: Progress | undefined): boolean {
   return progress?.stage === "download" && progress.loaded < progress.total;
+}
+
+function afterLoading(problem: Problem | undefined): Problem | undefined {
+  return problem?.during === "loading" ? undefined : problem;
 }
 
 function afterTyping(problem: Problem | undefined): Problem | undefined {

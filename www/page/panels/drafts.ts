@@ -33,7 +33,7 @@ export function draftsPanel(dispatch: (action: Action) => void): (state: State) 
     clear.hidden = state.composing || (state.drafts.length === 0 && state.history.length === 0);
     undo.hidden = state.cleared === undefined;
     if (hadFocus) (undo.hidden ? clear : undo).focus();
-    seedLine.hidden = state.seed === "";
+    seedLine.hidden = state.seed === "" || state.drafts.length === 0;
     setText(seedLine, state.seed === "" ? "" : `Seed ${state.seed}`);
   };
 }
@@ -64,7 +64,7 @@ function createItem(name: string, copied: (what: string) => void): HTMLLIElement
   const copy = document.createElement("button");
   copy.type = "button";
   copy.className = "copy";
-  copy.title = "Copy";
+  copy.dataset.label = "Copy"; // Drawn by CSS, as the marks are: the item's text is the draft alone.
   copy.setAttribute("aria-label", `Copy ${name}`);
   copy.append(icon("icon-copy", [COPY_PATH]), icon("icon-done", [DONE_PATH]));
   copy.addEventListener("click", async () => {

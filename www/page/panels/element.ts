@@ -10,6 +10,12 @@ export function setText(node: Element, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** A clause as a sentence. A name in front (a file, an adapter) keeps its own spelling. */
+export function sentence(clause: string): string {
+  const start = /^[a-z]+[ ,]/.test(clause) ? clause.charAt(0).toUpperCase() + clause.slice(1) : clause;
+  return /[.!?]$/.test(start) ? start : `${start}.`;
+}
+
 /** Fills a count ring: `used` of `limit`. */
 export function setRing(ring: Element, used: number, limit: number): void {
   const share = limit > 0 ? Math.min(100, (100 * used) / limit) : 0;

@@ -2,7 +2,7 @@
 
 import type { ComposerInfo, Progress, Stage } from "../../lib/index.ts";
 import { type Problem, phaseOf, type State } from "../state.ts";
-import { element, setText } from "./element.ts";
+import { element, sentence, setText } from "./element.ts";
 
 const STAGES: Record<Stage, string> = {
   download: "Fetching the model",
@@ -43,7 +43,7 @@ function describe(problem: Problem, commands: { retry(): void; useProcessor(): v
   title.className = "alert-title";
   title.textContent = problem.during === "loading" ? "The model could not be loaded." : "The drafts could not be written.";
   const detail = document.createElement("p");
-  detail.textContent = sentence(problem.message);
+  detail.textContent = problem.message;
   const ways: Node[] = [];
   if (problem.during === "loading") ways.push(button("Try again", commands.retry));
   if (GPU_CODES.has(problem.code)) ways.push(button("Use the processor instead", commands.useProcessor));
@@ -77,10 +77,4 @@ function deviceSentence({ device }: ComposerInfo): string {
   if (device.kind === "cpu") return `Writing on your processor.${reason}`;
   const where = device.software ? "a software adapter" : "your graphics card";
   return `Writing on ${where} through WebGPU${device.adapter === "" ? "" : ` (${device.adapter})`}.${reason}`;
-}
-
-/** A clause as a sentence. A name in front (a file, an adapter) keeps its own spelling. */
-function sentence(clause: string): string {
-  const start = /^[a-z]+[ ,]/.test(clause) ? clause.charAt(0).toUpperCase() + clause.slice(1) : clause;
-  return /[.!?]$/.test(start) ? start : `${start}.`;
 }
