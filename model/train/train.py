@@ -28,8 +28,8 @@ CORPUS = HERE.parents[2] / "shared" / "corpus"
 MIXTURES = {  # share of the tokens by shard
     "general": {"natural": .30, "chat": .18, "prose": .22, "grammar": .10, "natural-edits": .06, "authored": .12, "edits": .02},
     "early": {"authored": .42, "rough": .04, "edits": .03, "natural": .22, "grammar": .13, "natural-edits": .03, "chat": .13},
-    "posts": {"authored": .62, "rough": .04, "edits": .05, "natural": .14, "grammar": .08, "chat": .07},
-    "plain": {"plain": .48, "telegraph": .18, "authored": .05, "rough": .01, "edits": .03, "natural": .22, "chat": .03},
+    "posts": {"authored": .52, "telegraph": .16, "rough": .04, "edits": .05, "natural": .14, "grammar": .04, "chat": .05},
+    "plain": {"plain": .61, "telegraph": .06, "authored": .04, "rough": .01, "edits": .03, "natural": .23, "chat": .02},
 }
 HELD_OUT = ["valid", "valid-plain", "valid-natural"]  # shards; the phase "plain" is judged by the second, the others by the first
 WARM_SHARE, DECAY_FROM, FLOOR = 0.02, 0.35, 0.02

@@ -51,7 +51,7 @@ impl Composer {
         let keywords = Keywords::of(&brief.brief);
         let (tokenizer, vocab_size) = (&engine.tokenizer, engine.session.config().vocab_size);
         let unwanted = vocabulary::unwanted(tokenizer, vocab_size, &tokenizer.end_tokens(), &engine.writing.angles, brief);
-        let boosted = vocabulary::first_tokens(tokenizer, keywords.words());
+        let boosted = vocabulary::first_tokens(tokenizer, keywords.words().iter().chain(keywords.names()));
         let mut composition = Composition {
             brief: brief.clone(),
             guard,
@@ -179,7 +179,7 @@ impl Composition {
     }
 
     async fn start_round(&mut self, engine: &mut Engine) -> Result<()> {
-        let Some(round) = self.rounds.pop_front() else { return Ok(()) };
+        let Some(round) = self.rounds.front() else { return Ok(()) };
         let vocab_size = engine.session.config().vocab_size;
         let end_tokens = if round.words_only { Vec::new() } else { engine.tokenizer.end_tokens() };
         let mut banned = match round.words_only {
@@ -205,6 +205,7 @@ impl Composition {
             first_draft: round.drafts[0] * round.candidates + if round.words_only { MAX_COUNT * MAX_CANDIDATES } else { 0 },
         };
         engine.session.start(&request).await?;
+        let Some(round) = self.rounds.pop_front() else { return Ok(()) };
         let slot = |index: u32| Slot {
             index,
             detokenizer: engine.tokenizer.detokenizer(true),

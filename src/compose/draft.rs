@@ -68,12 +68,14 @@ pub struct DraftState {
     last_slip: Option<usize>,
     /// The longest repaired text of all attempts.
     spare: Option<String>,
+    /// Whether nothing else would be tried after it.
+    is_last_chance: bool,
 }
 
 impl DraftState {
     /// A draft that is repaired at once when it does not end by itself.
     pub fn without_retakes() -> DraftState {
-        DraftState { retakes: MAX_RETAKES, local_retakes: MAX_LOCAL_RETAKES, ..DraftState::default() }
+        DraftState { retakes: MAX_RETAKES, local_retakes: MAX_LOCAL_RETAKES, is_last_chance: true, ..DraftState::default() }
     }
 
     /// A draft that is taken back up to so many times for slips of the model ([`DraftGuard::slip`]).
@@ -142,6 +144,11 @@ impl DraftState {
         if attempt >= most {
             return match self.spare.take() {
                 Some(text) => Action::Finish { text, stop: StopReason::Repaired },
+                None if fault == Fault::Forbidden && self.retakes < MAX_RETAKES => {
+                    self.retakes += 1;
+                    self.local_retakes = 0;
+                    self.back_to(0)
+                }
                 None => Action::Abandon,
             };
         }
@@ -168,7 +175,7 @@ impl DraftState {
 
     fn remember_repair(&mut self, guard: &DraftGuard, ending: Ending) {
         let size = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let repaired = repair(guard, &self.text, ending);
+        let repaired = repair(guard, &self.text, ending, self.is_last_chance);
         if size(&repaired) > size(&self.spare) {
             self.spare = repaired;
         }

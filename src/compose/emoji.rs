@@ -13,9 +13,12 @@ pub(super) const ZWJ: char = '\u{200D}';
 /// Variation selector 16: asks for the emoji form.
 pub(super) const VS16: char = '\u{FE0F}';
 
+/// Variation selector 15: asks for the text form.
+const VS15: char = '\u{FE0E}';
+
 const MAN: char = '👨';
 const WOMAN: char = '👩';
-const KEYCAP: char = '\u{20E3}';
+pub(super) const KEYCAP: char = '\u{20E3}';
 const BLACK_FLAG: char = '\u{1F3F4}';
 
 /// How many of the leading characters X's counter takes for one emoji, if they are two or more.
@@ -51,6 +54,14 @@ pub(super) fn is_emoji(cluster: &str) -> bool {
         }
     }
     false
+}
+
+/// Whether some reader's device may draw a grapheme cluster as an emoji: also what is text unless U+FE0F asks for more, as many do not wait for it.
+pub(super) fn may_be_emoji(cluster: &str) -> bool {
+    let mut chars = cluster.chars();
+    let first = chars.next();
+    let drawn = first.is_some_and(|c| !c.is_ascii() && has_emoji_form(c) && !matches!(c, '©' | '®' | '™'));
+    is_emoji(cluster) || (drawn && chars.next() != Some(VS15))
 }
 
 /// Whether a character may stand before U+FE0F or a joiner, that is, has an emoji form.
@@ -143,7 +154,8 @@ fn pair(chars: &[char]) -> Option<usize> {
     pairs.iter().find(|p| chars.starts_with(p)).map(|p| p.len())
 }
 
-fn is_keycap_base(c: char) -> bool {
+/// Whether a keycap can be made of a character.
+pub(super) fn is_keycap_base(c: char) -> bool {
     matches!(c, '#' | '*' | '0'..='9')
 }
 

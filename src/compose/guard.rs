@@ -8,7 +8,7 @@
 mod slips;
 
 use super::brief::{Brief, EmojiRule};
-use super::emoji::is_emoji;
+use super::emoji::may_be_emoji;
 use super::length::{check, measure};
 use super::links::{Rules, find_links};
 use super::network::Network;
@@ -74,6 +74,8 @@ fn is_point(byte: u8) -> bool {
 
 /// Marks within a number.
 const PARTS_DIGITS: [char; 3] = ['.', ':', ','];
+/// Marks that join numbers to one, as in 2026-03-18 and 12/05: what they join is given as a whole or not at all.
+const JOINS_NUMBERS: [char; 3] = ['-', '–', '/'];
 
 /// The rules of one brief.
 #[derive(Clone, Debug)]
@@ -85,6 +87,8 @@ pub struct DraftGuard {
     /// The brief in lower case, its words, and what it holds of the things no draft may invent.
     brief: String,
     brief_words: Vec<String>,
+    /// The same words as they are spelled.
+    brief_spelled: Vec<String>,
     brief_links: Vec<String>,
     /// Words that the model spells with one token; empty if it may use any word.
     known_words: HashSet<String>,
@@ -100,6 +104,7 @@ impl DraftGuard {
             max_hashtags: brief.hashtags.most(),
             allow_emoji: brief.emoji == EmojiRule::Auto,
             brief_words: words(&lower).map(|(_, word)| word).collect(),
+            brief_spelled: brief.brief.unicode_words().map(str::to_string).collect(),
             brief_links: links(&lower).map(|range| lower[range].to_string()).collect(),
             brief: lower,
             known_words: HashSet::new(),
@@ -145,8 +150,13 @@ impl DraftGuard {
     /// Whether a text may be handed out as a finished draft; if so, the text as it is handed out.
     pub fn acceptable(&self, text: &str) -> Option<String> {
         let text = unquoted(text);
-        let enough_words = words(text).take(FEW_WORDS).count() >= FEW_WORDS || self.max_units < FEW_WORDS_ROOM;
+        let enough_words = !self.has_room() || words(text).take(FEW_WORDS).count() >= FEW_WORDS;
         (enough_words && self.is_post(text)).then(|| text.to_string())
+    }
+
+    /// Whether there is room for a sentence of some words.
+    pub(super) fn has_room(&self) -> bool {
+        self.max_units >= FEW_WORDS_ROOM
     }
 
     /// Whether a text keeps every rule but that of a least number of words.
@@ -187,7 +197,7 @@ impl DraftGuard {
         if self.allow_emoji {
             return None;
         }
-        text.grapheme_indices(true).find(|(_, g)| is_emoji(g)).map(|(i, _)| i)
+        text.grapheme_indices(true).find(|(_, g)| may_be_emoji(g)).map(|(i, _)| i)
     }
 
     fn link(&self, text: &str, ending: Ending) -> Option<usize> {
@@ -220,16 +230,29 @@ impl DraftGuard {
         })
     }
 
-    /// A number that the brief does not hold; 7.30 is 7:30.
+    /// A number that the brief does not hold, a date in parts, or a number without its minus; 7.30 is 7:30.
     fn number(&self, text: &str, ending: Ending) -> Option<usize> {
         let same = |given: &str, found: &str| given.bytes().zip(found.bytes()).all(|(a, b)| a == b || (is_point(a) && is_point(b)));
-        let holds = |found: &str, unfinished: bool| {
-            let fits = |given: &str| given.len() == found.len() || (unfinished && given.len() > found.len());
-            numbers(&self.brief).any(|given| fits(&self.brief[given.clone()]) && same(&self.brief[given], found))
+        let fits = |given: &str, found: &str, unfinished: bool| {
+            (given.len() == found.len() || (unfinished && given.len() > found.len())) && same(given, found)
         };
         // A mark at the end of an unfinished text may be the middle of a number.
-        let open = |end: usize| ending == Ending::Open && text[end..].trim_start_matches(PARTS_DIGITS).is_empty();
-        numbers(text).find(|number| !holds(&text[number.clone()], open(number.end))).map(|number| number.start)
+        let open = |end: usize| {
+            ending == Ending::Open && text[end..].trim_start_matches(PARTS_DIGITS).trim_start_matches(JOINS_NUMBERS).is_empty()
+        };
+        let holds = |number: std::ops::Range<usize>| {
+            let (found, unfinished, negative) = (&text[number.clone()], open(number.end), is_negative(&text[..number.start]));
+            let sign_fits = |given: &std::ops::Range<usize>| negative || !is_negative(&self.brief[..given.start]);
+            numbers(&self.brief).any(|given| sign_fits(&given) && fits(&self.brief[given], found, unfinished))
+        };
+        let holds_joined = |run: std::ops::Range<usize>| {
+            let (found, unfinished) = (&text[run.clone()], open(run.end));
+            !found.contains(JOINS_NUMBERS) || joined_numbers(&self.brief).any(|given| fits(&self.brief[given], found, unfinished))
+        };
+        let foreign = |&(_, c): &(usize, char)| !c.is_ascii() && c.is_numeric() && !self.brief.contains(c);
+        let invented = numbers(text).find(|number| !holds(number.clone())).map(|number| number.start);
+        let cut = joined_numbers(text).find(|run| !holds_joined(run.clone())).map(|run| run.start);
+        [invented, cut, text.char_indices().find(foreign).map(|(at, _)| at)].into_iter().flatten().min()
     }
 
     fn holds_handle(&self, name: &str, unfinished: bool) -> bool {
@@ -270,10 +293,37 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = (usize, String)> + '_ {
 
 /// Byte ranges of the numbers: runs of ASCII digits, with single marks between them as in 7.30 and 1,000.
 fn numbers(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
-    let digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
-    let within = move |at: usize| digit(at) || (at > 0 && digit(at - 1) && digit(at + 1) && text[at..].starts_with(PARTS_DIGITS));
-    let starts = (0..text.len()).filter(move |&at| digit(at) && (at == 0 || !within(at - 1)));
-    starts.map(move |start| start..(start..).find(|&at| !within(at)).unwrap_or(text.len()))
+    runs_of_digits(text, |c| PARTS_DIGITS.contains(&c))
+}
+
+/// Byte ranges of the numbers, those that one mark joins together.
+fn joined_numbers(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+    runs_of_digits(text, |c| PARTS_DIGITS.contains(&c) || JOINS_NUMBERS.contains(&c))
+}
+
+/// Byte ranges of the runs of ASCII digits with single marks between them.
+fn runs_of_digits(text: &str, is_mark: impl Fn(char) -> bool) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let mut chars = text.char_indices().peekable();
+    std::iter::from_fn(move || {
+        let (start, first) = chars.find(|(_, c)| c.is_ascii_digit())?;
+        let mut end = start + first.len_utf8();
+        while let Some(&(at, c)) = chars.peek() {
+            let joins = is_mark(c) && at == end && text[at + c.len_utf8()..].starts_with(|next: char| next.is_ascii_digit());
+            if c.is_ascii_digit() {
+                end = at + 1;
+            } else if !joins {
+                break;
+            }
+            chars.next();
+        }
+        Some(start..end)
+    })
+}
+
+/// Whether what stands before a number is a minus of its own, as a sign or a word.
+fn is_negative(before: &str) -> bool {
+    let sign = before.strip_suffix(['-', '−']).is_some_and(|rest| !rest.ends_with(char::is_alphanumeric));
+    sign || before.ends_with("minus ") || before.ends_with("Minus ")
 }
 
 /// The part of a text whose words are finished.
@@ -288,8 +338,21 @@ fn seen(text: &str, ending: Ending) -> &str {
 fn links(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
     let units: Vec<u16> = text.encode_utf16().collect();
     let found = if text.contains('.') { find_links(&units, Rules::X) } else { Vec::new() };
-    let byte = move |unit: usize| String::from_utf16_lossy(&units[..unit]).len();
-    found.into_iter().map(move |link| byte(link.start)..byte(link.start + link.units).min(text.len()))
+    // Links come in order, so one walk over the text finds the bytes of all.
+    let mut walk = text.char_indices().peekable();
+    let mut unit = 0;
+    let mut byte = move |wanted: usize| {
+        while unit < wanted
+            && let Some((_, c)) = walk.next()
+        {
+            unit += c.len_utf16();
+        }
+        walk.peek().map_or(text.len(), |&(at, _)| at)
+    };
+    found.into_iter().map(move |link| {
+        let start = byte(link.start);
+        start..byte(link.start + link.units)
+    })
 }
 
 /// Where a sentence begins that the text has already said.

@@ -5,6 +5,7 @@
 
 use super::guard::{ECHO_WORDS, words};
 use std::collections::BTreeSet;
+use unicode_segmentation::UnicodeSegmentation;
 
 /// Candidates written for each draft handed out, at most.
 pub const MAX_CANDIDATES: u32 = 4;
@@ -27,6 +28,8 @@ const ECHO_COSTS: f32 = 2.0;
 #[derive(Clone, Debug)]
 pub struct Keywords {
     words: Vec<String>,
+    /// Those that the brief spells with capitals of their own: LinkedIn, NASA.
+    names: Vec<String>,
     numbers: BTreeSet<String>,
     /// All words of the brief in lower case, in its order.
     given: Vec<String>,
@@ -37,12 +40,19 @@ impl Keywords {
     pub fn of(brief: &str) -> Keywords {
         let given: Vec<String> = words(brief).map(|(_, word)| word).collect();
         let content: BTreeSet<&String> = given.iter().filter(|word| is_content(word)).collect();
-        Keywords { words: content.into_iter().cloned().collect(), numbers: numbers(brief), given }
+        let has_capitals = |word: &&str| word.chars().skip(1).any(char::is_uppercase) && is_content(&word.to_lowercase());
+        let names = brief.unicode_words().filter(has_capitals).map(str::to_string).collect();
+        Keywords { words: content.into_iter().cloned().collect(), names, numbers: numbers(brief), given }
     }
 
     /// The content words, in lower case.
     pub fn words(&self) -> &[String] {
         &self.words
+    }
+
+    /// The content words that the brief spells with capitals inside, as it spells them.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// How well a finished text serves the brief; higher is better. Each figure is a share from 0 to 1 or a small count.

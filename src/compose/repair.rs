@@ -11,17 +11,18 @@ const DANGLING: &str = " a an the and or but nor so of to in on at by for with f
                         into our your my their his her its this these those is are was were be been has have had will would can could may \
                         not no very more most such & ";
 
-/// The longest valid beginning of a text that becomes a draft by adding a full stop. With `Ending::Model` the last word is whole.
-pub(super) fn repair(guard: &DraftGuard, text: &str, ending: Ending) -> Option<String> {
+/// The longest valid beginning of a text that becomes a draft by adding a full stop. With `Ending::Model` the last word is whole. Where
+/// there is room for a sentence it has some words and no dangling end, unless the `last_chance` is all that is left.
+pub(super) fn repair(guard: &DraftGuard, text: &str, ending: Ending, last_chance: bool) -> Option<String> {
     let text = guard.faultless(text, ending);
     let ends = word_ends(text, ending);
-    let tidy_ends = ends.iter().rev().filter(|&&end| !dangles(&text[..end]));
-    tidy_ends.chain(ends.iter().rev()).find_map(|&end| {
+    let closed = |end: usize| {
         let words = text[..end].trim_end();
-        let stop = if words.chars().next_back().is_some_and(is_unspaced) { '。' } else { '.' };
-        let post = format!("{words}{stop}");
-        guard.is_post(&post).then_some(post)
-    })
+        format!("{words}{}", if words.chars().next_back().is_some_and(is_unspaced) { '。' } else { '.' })
+    };
+    let tidy = ends.iter().rev().filter(|&&end| !dangles(&text[..end])).find_map(|&end| guard.acceptable(&closed(end)));
+    let any = || ends.iter().rev().map(|&end| closed(end)).find(|post| guard.is_post(post));
+    if last_chance || !guard.has_room() { tidy.or_else(any) } else { tidy }
 }
 
 /// Bytes after each word at which a text can be cut.

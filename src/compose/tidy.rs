@@ -4,7 +4,7 @@
 //! that hold an emoji together. A first line that announces the post ("Here is a post:") goes, and so does Markdown's doubled asterisk.
 
 use super::characters::{is_hidden, is_meaningless};
-use super::emoji::{VS16, ZWJ, has_emoji_form, is_skin, is_text_by_default};
+use super::emoji::{KEYCAP, VS16, ZWJ, has_emoji_form, is_keycap_base, is_skin, is_text_by_default};
 use crate::text::nfc;
 
 /// The post in a model's raw text. As the raw text grows, so does this, but for a character that is still being put together.
@@ -53,12 +53,12 @@ fn without_announcement(raw: &str) -> &str {
 
 fn keeps(c: char, before: Option<char>, after: &[char]) -> bool {
     match c {
-        VS16 => before.is_some_and(is_text_by_default),
+        VS16 => before.is_some_and(|b| if is_keycap_base(b) { after.first() == Some(&KEYCAP) } else { is_text_by_default(b) }),
         ZWJ => {
             let joins = before.is_some_and(|b| b == VS16 || is_skin(b) || (has_emoji_form(b) && !b.is_ascii()));
             joins && after.first().is_some_and(|&a| has_emoji_form(a) && !a.is_ascii())
         }
-        '\u{20E3}' => before.is_some_and(|b| b == VS16 || (has_emoji_form(b) && b.is_ascii())),
+        KEYCAP => before.is_some_and(|b| b == VS16 || (has_emoji_form(b) && b.is_ascii())),
         _ => !(c.is_control() || is_hidden(c) || is_meaningless(c)),
     }
 }
@@ -86,6 +86,7 @@ mod tests {
             ("  Hello \n world.\t ", "Hello world."),
             ("a\u{200b}b\u{202e}c\u{feff}d\u{e0041}\u{0}e\u{fffd}", "abcde"),
             ("👩\u{200d}🚒 ❤\u{fe0f} a\u{fe0f} 1\u{fe0f}\u{20e3}", "👩\u{200d}🚒 ❤\u{fe0f} a 1\u{fe0f}\u{20e3}"),
+            ("1\u{fe0f}a #\u{fe0f}", "1a #"),
             ("👩\u{200d}", "👩"),
             ("👩\u{200d} x", "👩 x"),
             ("🌙\u{fe0f} 🌙\u{fe0f}\u{fe0f}", "🌙 🌙"),

@@ -27,10 +27,10 @@ pub(super) fn unwanted(tokenizer: &Tokenizer, vocab_size: u32, end_tokens: &[u32
     (0..vocab_size).filter(|id| !end_tokens.contains(id) && !angles.contains(id) && is_unwanted(*id)).collect()
 }
 
-/// For each word in lower case the tokens that begin it inside a text, as it is and with a capital, if they say more than a letter.
-pub(super) fn first_tokens(tokenizer: &Tokenizer, words: &[String]) -> Vec<u32> {
+/// For each word the tokens that begin it inside a text, as it is and with a capital, if they say more than a letter.
+pub(super) fn first_tokens<'a>(tokenizer: &Tokenizer, words: impl Iterator<Item = &'a String>) -> Vec<u32> {
     let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
-    let spelled = words.iter().filter(|word| word.is_ascii()).flat_map(|word| [format!(" {word}"), format!(" {}", capital(word))]);
+    let spelled = words.filter(|word| word.is_ascii()).flat_map(|word| [format!(" {word}"), format!(" {}", capital(word))]);
     let first = spelled.filter_map(|word| tokenizer.encode_plain(&word).first().copied());
     let says_enough = |id: &u32| {
         let token = tokenizer.id_to_token(*id).unwrap_or_default();

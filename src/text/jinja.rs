@@ -4,14 +4,13 @@
 //! both when parsing and when running. The settings are those of `transformers.utils.chat_template_utils`.
 
 use super::{
-    TextError,
-    print::{python_str, tojson, trim},
+    TextError, paying,
+    print::{python_str, tojson},
 };
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, State, Value,
     machinery::{CompiledTemplate, Instruction, TemplateConfig, eval, make_string_output},
     syntax::SyntaxConfig,
-    value::ValueKind,
 };
 use std::sync::Arc;
 
@@ -30,8 +29,14 @@ const MAX_BRANCHES: usize = 200;
 /// What `strftime_now` says where the host gives no `now`: the date that models' own templates fall back to.
 const NO_CLOCK: &str = "2024-07-26";
 const NAME: &str = "chat_template";
-/// No name in a template can be this one.
+/// No name in a template can be one of these.
 const PLUS: &str = "+";
+const LIST: &str = "[]";
+const TUPLE: &str = "()";
+const MAP: &str = "{}";
+const ITEM: &str = "x[]";
+/// What the engine does for nothing, and no template is known to need.
+const UNPAID_FILTERS: [&str; 7] = ["batch", "chain", "format", "groupby", "slice", "sum", "zip"];
 
 /// A template that compiles.
 pub(super) struct Engine {
@@ -48,19 +53,21 @@ impl Engine {
         check_shape(source)?;
         let mut environment = Environment::new();
         environment.set_recursion_limit(MAX_RECURSION);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(paying::method);
         environment.set_formatter(|out, state, value| out.write_str(&python_str(state, value)?).map_err(Error::from));
         environment.add_function("raise_exception", |reason: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, reason))
         });
         environment.add_function("strftime_now", strftime_now);
-        environment.add_function(PLUS, plus);
+        environment.add_function(PLUS, paying::plus);
+        environment.add_function(LIST, paying::list);
+        environment.add_function(TUPLE, paying::tuple);
+        environment.add_function(MAP, paying::map);
+        environment.add_function(ITEM, paying::item);
         environment.add_filter("tojson", tojson);
         environment.add_filter("string", |state: &State, value: &Value| python_str(state, value));
-        environment.add_filter("trim", trim);
-        for unpaid in ["chain", "sum"] {
-            environment.remove_filter(unpaid);
-        }
+        environment.add_filter("trim", paying::trim);
+        UNPAID_FILTERS.into_iter().for_each(|unpaid| environment.remove_filter(unpaid));
         compile(source)?;
         Ok(Engine { environment, source: source.to_owned() })
     }
@@ -89,8 +96,7 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// Compiles, with every `+` turned into a call of [`plus`]: the engine's own joins lists without paying fuel, so that a list doubled
-/// forty times fills the memory (minijinja 3.1).
+/// Compiles, with what the engine does without paying fuel turned into calls of functions that pay.
 fn compile(source: &str) -> Result<CompiledTemplate<'_>, TextError> {
     let syntax_config = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(explain)?;
     let config = TemplateConfig { syntax_config, default_auto_escape: Arc::new(|_| AutoEscape::None) };
@@ -98,35 +104,23 @@ fn compile(source: &str) -> Result<CompiledTemplate<'_>, TextError> {
     for instructions in std::iter::once(&mut template.instructions).chain(template.blocks.values_mut()) {
         let mut at = 0;
         while let Some(instruction) = instructions.get_mut(at) {
-            if let Instruction::Add = instruction {
-                *instruction = Instruction::CallFunction(PLUS, Some(2));
+            let paid = match instruction {
+                Instruction::Add => Some((PLUS, 2)),
+                Instruction::GetItem => Some((ITEM, 2)),
+                Instruction::BuildList(Some(items)) => Some((LIST, *items)),
+                Instruction::BuildTuple(Some(items)) => Some((TUPLE, *items)),
+                Instruction::BuildMap(pairs) => Some((MAP, 2 * *pairs)),
+                _ => None,
+            };
+            if let Some((function, arguments)) = paid
+                && let Ok(arguments) = arguments.try_into()
+            {
+                *instruction = Instruction::CallFunction(function, Some(arguments));
             }
             at += 1;
         }
     }
     Ok(template)
-}
-
-/// `a + b` for text, numbers and lists.
-fn plus(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
-    let is_list = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
-    match (a.as_str(), b.as_str()) {
-        (Some(a), Some(b)) => {
-            state.consume_fuel((a.len() + b.len()) as u64 / 64)?;
-            return Ok(Value::from([a, b].concat()));
-        }
-        _ if is_list(a) && is_list(b) => {
-            let items = a.len().zip(b.len()).map_or(u64::MAX, |(a, b)| (a as u64).saturating_add(b as u64));
-            state.consume_fuel(items)?;
-            return Ok(a.try_iter()?.chain(b.try_iter()?).collect());
-        }
-        _ => {}
-    }
-    let whole = |value: &Value| value.is_integer().then(|| i64::try_from(value.clone()).ok()).flatten();
-    let number = |value: &Value| (value.kind() == ValueKind::Number).then(|| f64::try_from(value.clone()).ok()).flatten();
-    let sum = whole(a).zip(whole(b)).and_then(|(a, b)| a.checked_add(b)).map(Value::from);
-    let sum = sum.or_else(|| number(a).zip(number(b)).map(|(a, b)| Value::from(a + b)));
-    sum.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, format!("cannot add {} and {}", a.kind(), b.kind())))
 }
 
 fn limit(what: &str, limit: impl Into<String>) -> TextError {
@@ -204,6 +198,10 @@ fn check_shape(source: &str) -> Result<(), TextError> {
             rest = end.split_once("#}").map_or("", |(_, rest)| rest);
             continue;
         }
+        if let Some(raw) = basic_tag(end.strip_prefix(['-', '+']).unwrap_or(end), "raw").filter(|_| tag == "{%") {
+            rest = after_raw(raw);
+            continue;
+        }
         let (links, length) = links(end, if tag == "{{" { "}}" } else { "%}" });
         if links > MAX_LINKS {
             return Err(limit("one tag", format!("{MAX_LINKS} words and signs")));
@@ -215,6 +213,19 @@ fn check_shape(source: &str) -> Result<(), TextError> {
         rest = &end[length..];
     }
     Ok(())
+}
+
+/// What follows a tag that is only a name, as the engine's lexer finds it: nothing but white space around the name, and one sign.
+fn basic_tag<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+    let is_space = |c: char| c.is_ascii_whitespace();
+    let rest = tag.trim_start_matches(is_space).strip_prefix(name)?.trim_start_matches(is_space);
+    rest.strip_prefix(['-', '+']).unwrap_or(rest).strip_prefix("%}")
+}
+
+/// What follows a raw block, in which nothing is a tag but its end.
+fn after_raw(raw: &str) -> &str {
+    let ends = raw.match_indices("{%").map(|(at, _)| &raw[at + 2..]);
+    ends.filter_map(|end| basic_tag(end.strip_prefix(['-', '+']).unwrap_or(end), "endraw")).next().unwrap_or_default()
 }
 
 /// Words and signs up to the end of a tag, strings counted as one, and where that end is.

@@ -139,6 +139,12 @@ fn check_parts(name: &str, kinds: &[&str], value: &Value) -> Result<(), TextErro
         if !kinds.contains(&kind) {
             return Err(TextError::unsupported(format!("{FILE}: {name}.type"), format!("{kind:?}"), kinds.join(", ")));
         }
+        if let Some(pattern) = part["pattern"]["Regex"].as_str().filter(|pattern| !is_linear(pattern)) {
+            return wrong(
+                "patterns without references back, and without repetition in or around what looks ahead".to_string(),
+                format!("{pattern:?}"),
+            );
+        }
         growth *= growth_by(kind, part);
         prepended += if kind == "Prepend" { text_bytes(&part["prepend"]) } else { 0 };
         templates += u32::from(matches!(kind, "TemplateProcessing" | "BertProcessing" | "RobertaProcessing"));
@@ -176,6 +182,46 @@ fn growth_by(kind: &str, part: &Value) -> f64 {
         "BPEDecoder" if part["suffix"] == "" => 2.0,
         _ => 1.0,
     }
+}
+
+/// Whether a pattern takes about one step a character. The library tries a pattern with references back, or with something that looks ahead
+/// or back beside what repeats, in every possible way, at each character anew; all known vocabularies look ahead for one character at most,
+/// outside of any group.
+fn is_linear(pattern: &str) -> bool {
+    let mut characters = pattern.char_indices();
+    // What looks around is the depth of its group, so that its end is known.
+    let (mut depth, mut looking, mut in_class) = (0_u32, None, false);
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => match characters.next() {
+                Some((_, '1'..='9' | 'k' | 'g')) => return false,
+                _ => {}
+            },
+            '[' => in_class = true,
+            ']' => in_class = false,
+            _ if in_class => {}
+            '(' => {
+                let kind = &pattern[at + 1..];
+                if ["?=", "?!", "?<=", "?<!", "?>", "?("].iter().any(|looks| kind.starts_with(looks)) {
+                    if depth > 0 {
+                        return false;
+                    }
+                    looking = Some(depth);
+                    characters.nth(1);
+                } else if kind.starts_with("?P=") {
+                    return false;
+                }
+                depth += 1;
+            }
+            ')' => {
+                depth = depth.saturating_sub(1);
+                looking = looking.filter(|&outside| outside < depth);
+            }
+            '*' | '+' | '{' | '?' if looking.is_some() => return false,
+            _ => {}
+        }
+    }
+    true
 }
 
 fn text_bytes(value: &Value) -> usize {

@@ -9,6 +9,7 @@ mod detokenizer;
 mod gguf;
 mod jinja;
 mod json;
+mod paying;
 mod pre;
 mod print;
 mod provenance;

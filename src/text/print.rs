@@ -7,7 +7,7 @@ use minijinja::{
 use std::fmt::Write;
 
 /// The deepest nesting of a value that is printed.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// `str(value)`.
 pub(super) fn python_str(state: &State, value: &Value) -> Result<String, Error> {
@@ -18,20 +18,6 @@ pub(super) fn python_str(state: &State, value: &Value) -> Result<String, Error> 
         None => Printer { state, notation: Notation::Python, out: &mut out }.value(value, 0)?,
     }
     Ok(out)
-}
-
-/// What `str.strip` leaves.
-pub(super) fn trim(state: &State, value: &Value, chars: Option<String>) -> Result<String, Error> {
-    let text = python_str(state, value)?;
-    Ok(match chars {
-        Some(chars) => text.trim_matches(|c| chars.contains(c)).to_owned(),
-        None => text.trim_matches(is_python_space).to_owned(),
-    })
-}
-
-/// What Python strips: Unicode white space and the four information separators.
-fn is_python_space(character: char) -> bool {
-    character.is_whitespace() || ('\u{1C}'..='\u{1F}').contains(&character)
 }
 
 /// `json.dumps(value, ensure_ascii=False, indent=…, sort_keys=…)`.

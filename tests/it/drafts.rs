@@ -212,6 +212,49 @@ fn numbers_are_the_briefs_and_saying_something_again_is_noticed() {
 }
 
 #[test]
+fn dates_stay_whole_and_a_minus_stays() {
+    let guard = DraftGuard::new(&brief(BriefOptions { brief: "-5 degrees on 2026-03-18, gate 12/05, mon-fri 8-12", ..GARDEN }));
+    for text in ["It is -5 on 2026-03-18.", "It is minus 5 degrees today.", "Gate 12/05 opens 8-12.", "From 8 to 12 in 2026."] {
+        assert!(matches!(guard.judge(text, Ending::Model), Verdict::Stop { .. }), "{text}");
+    }
+    for (text, kept) in [
+        ("It is on 2026-18 now.", "It is on "),
+        ("It is on 2026-03 now.", "It is on "),
+        ("Gate 05/12 is open.", "Gate "),
+        ("It is 5 degrees today.", "It is "),
+        ("The \u{bc} hens are here.", "The "),
+    ] {
+        assert_eq!(guard.judge(text, Ending::Model), Verdict::Rewind { keep: kept.len(), fault: Fault::Forbidden }, "{text}");
+    }
+    for text in ["It is on 2026-0", "It is on 2026-", "It is on 2026", "It is -"] {
+        assert_eq!(guard.judge(text, Ending::Open), Verdict::Continue, "{text}");
+    }
+}
+
+#[test]
+fn names_keep_their_capitals_where_words_are_known() {
+    let guard = DraftGuard::new(&brief(BriefOptions { brief: "LinkedIn workshop at NASA, PhD welcome", ..GARDEN }));
+    let guard = guard.knowing(["the", "come", "and"].map(String::from).into());
+    for text in ["The LinkedIn workshop", "The linkedin Workshop at Nasa", "NASA, WORKSHOP, PhD and PHD"] {
+        assert_eq!(guard.slip(text, Ending::Model), None, "{text}");
+    }
+    for (text, kept) in [("The linkedIn workshop", "The "), ("At nASA", "At "), ("Come, phD", "Come, ")] {
+        assert_eq!(guard.slip(text, Ending::Model), Some(kept.len()), "{text}");
+    }
+}
+
+#[test]
+fn pictures_that_are_text_by_default_are_emoji_too_where_none_are_wanted() {
+    let none = DraftGuard::new(&brief(BriefOptions { emoji: "none", ..GARDEN }));
+    for (text, kept) in [("A fair \u{2603} is on.", "A fair "), ("We \u{2764} the garden.", "We ")] {
+        assert_eq!(none.judge(text, Ending::Model), Verdict::Rewind { keep: kept.len(), fault: Fault::Forbidden }, "{text}");
+    }
+    for text in ["It is \u{a9} by the garden.", "A fair \u{2603}\u{fe0e} is on."] {
+        assert!(matches!(none.judge(text, Ending::Model), Verdict::Stop { .. }), "{text}");
+    }
+}
+
+#[test]
 fn what_the_brief_holds_may_be_used() {
     let options = BriefOptions { brief: "ask @ada or see https://example.com/a for tickets", hashtags: "2", ..GARDEN };
     let script = "Ask| @|ada|,| or| see| https|://|example|.com|/a| today|.| #|Tickets| #Garden|<end>";

@@ -370,6 +370,7 @@ fn tokenizers_that_make_texts_enormous_are_refused() {
     let template =
         json!({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}], "pair": [], "special_tokens": {}});
     let nested = chain("normalizers", chain("normalizers", replace("a", "aa"), 8), 8);
+    let split = |pattern: &str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
     let times = "expected parts that make a text at most 16 times as long, found";
     for (section, value, message) in [
         ("normalizer", chain("normalizers", replace("a", "aa"), 40), times),
@@ -383,9 +384,15 @@ fn tokenizers_that_make_texts_enormous_are_refused() {
         ("decoder", chain("decoders", json!({"type": "BPEDecoder", "suffix": ""}), 5), "found 32 times"),
         ("decoder", json!({"type": "Strip", "content": " ", "start": 0, "stop": 1}), "expected Strip with a stop of 0, found 1"),
         ("post_processor", chain("processors", template, 2), "expected at most one part that adds tokens, found 2"),
+        ("pre_tokenizer", split(r"(?=(a*)\1(a*)\2b)c|a"), "expected patterns without references back"),
+        ("pre_tokenizer", split(r"(a|(?!b)a)*c"), "expected patterns without references back"),
+        ("pre_tokenizer", split(r"a(?=b+)"), "expected patterns without references back"),
     ] {
         let error = with(section, &value).expect_err(message);
         assert!(error.contains(message), "{error}");
+    }
+    for known in [r"(?i:'s|'t)|[^\r\n\p{L}]?\p{L}+|\s+(?!\S)|\s+", r"[(?=]+\(?=|(?:ab?)+", r"\p{N}{1,3}(?=\S)|x*"] {
+        assert_eq!(with("pre_tokenizer", &split(known)), Ok(()), "{known}");
     }
     let gemma = json!({"type": "Sequence", "normalizers": [prepend(3), replace(" ", "▁")]});
     assert_eq!(with("normalizer", &gemma), Ok(()));
@@ -629,6 +636,15 @@ fn hostile_templates_end_with_an_error_soon() {
         ("summed list".to_owned(), "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] | sum(start=[]) %}{% endfor %}{{ ns.l }}".to_owned()),
         ("nested list".to_owned(), "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}".to_owned()),
         ("nested json".to_owned(), "{% set ns = namespace(l=[1]) %}{% for i in range(40) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l | tojson }}".to_owned()),
+        ("nested list, compared".to_owned(), "{% set ns = namespace(l=[1]) %}{% for i in range(40) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l == ns.l }}{{ ns.l | sort }}".to_owned()),
+        ("nested map".to_owned(), "{% set ns = namespace(m=1) %}{% for i in range(40) %}{% set ns.m = {'a': ns.m, 'b': ns.m} %}{% endfor %}{{ ns.m ~ '' }}".to_owned()),
+        ("nested tuple".to_owned(), "{% set ns = namespace(t=1) %}{% for i in range(40) %}{% set ns.t = (ns.t, ns.t) %}{% endfor %}{{ ns.t ~ '' }}".to_owned()),
+        ("nested by hand".to_owned(), "{% set ns = namespace(l=[1]) %}{% for i in range(40) %}{% set ns.l = (ns.l + ns.l)|batch(99) %}{% endfor %}{{ ns.l ~ '' }}".to_owned()),
+        ("stripped".to_owned(), "{% set c = 'b' * 4000000 ~ 'a' %}{% set t = 'a' * 4000000 %}{{ t | trim(c) | length }}".to_owned()),
+        ("stripped by method".to_owned(), "{% set c = 'b' * 4000000 ~ 'a' %}{% set t = 'a' * 4000000 %}{{ t.strip(c) }}".to_owned()),
+        ("picked".to_owned(), "{% set s = 'a' * 4000000 %}{% for i in range(99999) %}{{ s[3999999] }}{% endfor %}".to_owned()),
+        ("formatted".to_owned(), "{{ '{:>9000000000000000000}'.format('x') }}".to_owned()),
+        ("sum behind a raw quote".to_owned(), format!("{{% raw %}}{{{{ \"{{% endraw %}}{{{{ 1{} }}}}{{{{ raise_exception('x') }}}}", "+1".repeat(120_000))),
         ("loops in loops".to_owned(), "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}".to_owned()),
         ("replaced".to_owned(), "{% set ns = namespace(s='aaaaaaaa') %}{% for i in range(60) %}{% set ns.s = ns.s.replace('a', 'aaaaaaaa') %}{% endfor %}".to_owned()),
         ("joined".to_owned(), "{% set s = range(9999) | join('xxxxxxxxxxxxxxxx') %}{% for i in range(9999) %}{% set t = s.split('x') | join(s) %}{% endfor %}".to_owned()),

@@ -141,7 +141,7 @@ pub struct Tokenize {
     #[command(flatten)]
     pub model: Model,
     /// Text to encode
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub text: Option<String>,
     /// Ids to decode, separated by commas
     #[arg(long, value_delimiter = ',')]
@@ -182,7 +182,7 @@ pub struct Compose {
     #[arg(long)]
     pub model: Option<PathBuf>,
     /// What the post is about
-    #[arg(long, required_unless_present = "briefs")]
+    #[arg(long, required_unless_present = "briefs", allow_hyphen_values = true)]
     pub brief: Option<String>,
     /// Many briefs: a file of JSON lines with brief, and if wanted tone, length, network, hashtags, emoji
     #[arg(long, conflicts_with = "brief")]
@@ -225,7 +225,7 @@ pub struct Check {
     #[arg(long)]
     pub network: String,
     /// The post
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub text: String,
 }
 
@@ -258,7 +258,7 @@ pub struct Embed {
     #[command(flatten)]
     pub model: Model,
     /// The text
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub text: String,
 }
 

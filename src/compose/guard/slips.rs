@@ -10,7 +10,24 @@ const MAY_DOUBLE: [&str; 8] = ["very", "really", "that", "had", "so", "many", "l
 impl DraftGuard {
     /// Where a small model slipped: it says again what it has said, or spells a word that does not exist. A draft may; so it is no fault.
     pub fn slip(&self, text: &str, ending: Ending) -> Option<usize> {
-        self.stutter(text, ending).into_iter().chain(self.misspelling(text, ending)).min()
+        [self.stutter(text, ending), self.misspelling(text, ending), self.miscasing(text, ending)].into_iter().flatten().min()
+    }
+
+    /// Where a word of the brief stands in capitals and small letters that are neither the brief's nor usual: linkedIn for LinkedIn.
+    fn miscasing(&self, text: &str, ending: Ending) -> Option<usize> {
+        if self.known_words.is_empty() {
+            return None;
+        }
+        let is_odd = |spelled: &str| {
+            let mut rest = spelled.chars().skip(1);
+            spelled.contains(char::is_uppercase) && rest.clone().any(char::is_uppercase) && rest.any(char::is_lowercase)
+                || spelled.starts_with(char::is_lowercase) && spelled.contains(char::is_uppercase)
+        };
+        let is_wrong = |(start, word): &(usize, String)| {
+            let spelled = text.get(*start..start + word.len()).unwrap_or_default();
+            is_odd(spelled) && self.brief_words.contains(word) && !self.brief_spelled.iter().any(|given| given == spelled)
+        };
+        words(seen(text, ending)).find(is_wrong).map(|(start, _)| start)
     }
 
     /// Where a word goes wrong that neither the model nor the brief knows, in any form: at the first letter in which it differs from the

@@ -58,8 +58,9 @@ impl LogSum {
     /// Of all scores.
     pub fn of(scores: &[f32]) -> LogSum {
         let best = max(scores);
-        let total: f64 = scores.iter().map(|score| f64::from(score - best).exp()).sum();
-        LogSum { best, log_total: total.ln() as f32 }
+        // Not the platform's functions: candidates are ranked by these, on every machine alike.
+        let total: f64 = scores.iter().map(|score| libm::exp(f64::from(score - best))).sum();
+        LogSum { best, log_total: libm::log(total) as f32 }
     }
 
     /// The logarithm for one of them.

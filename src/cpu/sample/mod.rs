@@ -93,9 +93,10 @@ fn boost(row: &Row, scores: &mut [f32], boosted: &[u32], amount: f32, history: &
     if amount == 0.0 {
         return;
     }
-    let drawn: Vec<u32> = (row.prefix_len + 1..=row.position).map(|position| history.tokens[history.index(row.slot, position)]).collect();
+    let is_drawn =
+        |token: u32| (row.prefix_len + 1..=row.position).any(|position| history.tokens[history.index(row.slot, position)] == token);
     for (token, score) in (0u32..).zip(scores) {
-        if boosted[token as usize / 32] >> (token % 32) & 1 == 1 && !drawn.contains(&token) {
+        if boosted[token as usize / 32] >> (token % 32) & 1 == 1 && !is_drawn(token) {
             *score += amount;
         }
     }

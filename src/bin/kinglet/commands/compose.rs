@@ -92,7 +92,9 @@ fn read_briefs(file: &Path) -> Result<Vec<Row>, Failure> {
     let failed = |what: String| Failure::input("read-failed", format!("{}: {what}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines.map(|(at, line)| serde_json::from_str(line).map_err(|error| failed(format!("line {}: {error}", at + 1)))).collect()
+    let malformed =
+        |at: usize, error: serde_json::Error| Failure::input("bad-request", format!("{}: line {}: {error}", file.display(), at + 1));
+    lines.map(|(at, line)| serde_json::from_str(line).map_err(|error| malformed(at, error))).collect()
 }
 
 pub fn check(options: &Check, common: &Common) -> Result<(), Failure> {
