@@ -52,12 +52,13 @@ pub(super) fn whole_words(tokenizer: &Tokenizer, vocab_size: u32) -> HashSet<Str
     spelled.filter_map(word).filter(|word| word.len() > 2 && word.bytes().all(|c| c.is_ascii_lowercase())).collect()
 }
 
-/// All tokens but those that are a word with the space before it, short enough for the length asked for. If there are none, letters stay.
+/// All tokens but those that are a word with the space before it, short enough for the length asked for, and no single letter where there is
+/// room for more: with a full stop that is an initial and ends nothing. If there are none, letters stay.
 pub(super) fn all_but_words(tokenizer: &Tokenizer, vocab_size: u32, max_units: u32) -> Vec<u32> {
     let longest = (max_units as usize - 2).min(12);
     let spelled = |id: u32| tokenizer.id_to_token(id).unwrap_or_default();
     let is_letters = |text: &str| !text.is_empty() && text.len() <= longest && text.bytes().all(|b| b.is_ascii_alphabetic());
-    let is_word = |id: u32| spelled(id).strip_prefix(['Ġ', '▁', ' ']).is_some_and(is_letters);
+    let is_word = |id: u32| spelled(id).strip_prefix(['Ġ', '▁', ' ']).is_some_and(|text| is_letters(text) && text.len() >= longest.min(2));
     let words: Vec<u32> = (0..vocab_size).filter(|&id| is_word(id)).collect();
     let kept = match words.is_empty() {
         false => words,

@@ -59,6 +59,17 @@ fn brief(network: &str, length: &str, count: u32) -> Brief {
     Brief::parse(options).expect("the options are valid")
 }
 
+/// A model that answers with the brief's one letter again and again writes initials, which end no sentence.
+#[test]
+fn a_brief_of_one_letter_becomes_a_draft() {
+    let mut engine = engine("model/nano.gguf", 4);
+    let typed = "x".repeat(60);
+    let brief = Brief::parse(BriefOptions { brief: &typed, length: "short", seed: 7, ..BriefOptions::default() }).expect("a brief");
+    let events = compose(&mut engine, &brief, usize::MAX);
+    let drafts = finished(&events, 1);
+    assert!(drafts[0].valid && drafts[0].length.used > 10, "{:?}", drafts[0]);
+}
+
 #[test]
 fn random_models_write_as_many_valid_drafts_as_asked() {
     for (model, count) in [("tests/fixtures/gguf/llama-gqa-Q8_0.gguf", 8), ("tests/fixtures/models/smollm2-like", 2)] {
