@@ -193,10 +193,11 @@ fn is_linear(pattern: &str) -> bool {
     let (mut depth, mut looking, mut in_class) = (0_u32, None, false);
     while let Some((at, character)) = characters.next() {
         match character {
-            '\\' => match characters.next() {
-                Some((_, '1'..='9' | 'k' | 'g')) => return false,
-                _ => {}
-            },
+            '\\' => {
+                if matches!(characters.next(), Some((_, '1'..='9' | 'k' | 'g'))) {
+                    return false;
+                }
+            }
             '[' => in_class = true,
             ']' => in_class = false,
             _ if in_class => {}
