@@ -224,8 +224,8 @@ fn basic_tag<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
 
 /// What follows a raw block, in which nothing is a tag but its end.
 fn after_raw(raw: &str) -> &str {
-    let ends = raw.match_indices("{%").map(|(at, _)| &raw[at + 2..]);
-    ends.filter_map(|end| basic_tag(end.strip_prefix(['-', '+']).unwrap_or(end), "endraw")).next().unwrap_or_default()
+    let mut ends = raw.match_indices("{%").map(|(at, _)| &raw[at + 2..]);
+    ends.find_map(|end| basic_tag(end.strip_prefix(['-', '+']).unwrap_or(end), "endraw")).unwrap_or_default()
 }
 
 /// Words and signs up to the end of a tag, strings counted as one, and where that end is.

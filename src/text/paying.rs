@@ -11,19 +11,19 @@ use minijinja::{
 
 /// `[a, b]`.
 pub(super) fn list(state: &State, items: Rest<Value>) -> Result<Value, Error> {
-    items.iter().try_for_each(|item| pay_for(state, item, 0))?;
+    pay_for_all(state, &items)?;
     Ok(items.0.into())
 }
 
 /// `(a, b)`.
 pub(super) fn tuple(state: &State, items: Rest<Value>) -> Result<Value, Error> {
-    items.iter().try_for_each(|item| pay_for(state, item, 0))?;
+    pay_for_all(state, &items)?;
     Ok(Tuple::from(items.0).into())
 }
 
 /// `{a: b, c: d}`, given as a, b, c, d.
 pub(super) fn map(state: &State, items: Rest<Value>) -> Result<Value, Error> {
-    items.iter().try_for_each(|item| pay_for(state, item, 0))?;
+    pay_for_all(state, &items)?;
     Ok(Value::from_pairs(items.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()))))
 }
 
@@ -37,7 +37,8 @@ pub(super) fn plus(state: &State, a: &Value, b: &Value) -> Result<Value, Error> 
         }
         _ if is_list(a) && is_list(b) => {
             for list in [a, b] {
-                state.consume_fuel(list.len().map_or(u64::MAX, |items| items as u64))?;
+                // What says no length may have no end.
+                state.consume_fuel(list.len().map_or(u64::MAX, |_| 0))?;
                 pay_for(state, list, 0)?;
             }
             return Ok(a.try_iter()?.chain(b.try_iter()?).collect());
@@ -88,6 +89,10 @@ fn is_python_space(character: char) -> bool {
 
 fn pay_for_text(state: &State, bytes: usize, times: usize) -> Result<(), Error> {
     state.consume_fuel((bytes as u64).saturating_mul(times as u64) / 64)
+}
+
+fn pay_for_all(state: &State, items: &[Value]) -> Result<(), Error> {
+    items.iter().try_for_each(|item| pay_for(state, item, 0))
 }
 
 /// Pays for each part of a value.
