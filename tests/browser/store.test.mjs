@@ -35,7 +35,7 @@ after(async () => {
 async function answer(request, response) {
   const name = request.url.slice(1) || "index.html";
   if (name === "index.html") return void response.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><title>store</title>");
-  if (!/^m(-\w{8})?\.gguf$/.test(name)) {
+  if (!/^(m|nano)(-\w{8})?\.gguf$/.test(name)) {
     const file = await readFile(join(ROOT, "dist", name)).catch(() => undefined);
     return void response.writeHead(file ? 200 : 404, { "Content-Type": TYPES[name.split(".").pop()] ?? "text/plain" }).end(file);
   }
@@ -108,7 +108,7 @@ test("a download from another site goes on, though the size of the whole file ca
 test("the model of a new release takes the place of the one before it, and of nothing else", { timeout: PATIENCE }, async () => {
   const { page, close } = await visitPage(browser, origin, `${origin}/`);
   site = { breakAfter: 0, etag: '"1"', asked: [] };
-  for (const model of ["/m.gguf", "/m-aaaaaaaa.gguf", "/m-bbbbbbbb.gguf"]) await load(page, model);
+  for (const model of ["/nano.gguf", "/m-instruct.gguf", "/m-thinking.gguf", "/nano-aaaaaaaa.gguf", "/nano-bbbbbbbb.gguf"]) await load(page, model);
   const stored = await page.evaluate(async () => {
     const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("kinglet-models");
     const urls = [];
@@ -119,7 +119,7 @@ test("the model of a new release takes the place of the one before it, and of no
     }
     return { urls: urls.sort(), files };
   });
-  assert.deepEqual(stored, { urls: ["/m-bbbbbbbb.gguf", "/m.gguf"], files: 4 });
+  assert.deepEqual(stored, { urls: ["/m-instruct.gguf", "/m-thinking.gguf", "/nano-bbbbbbbb.gguf", "/nano.gguf"], files: 8 });
   await close();
 });
 

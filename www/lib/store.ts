@@ -370,7 +370,7 @@ async function readJson(folder: FileSystemDirectoryHandle, key: string): Promise
   }
 }
 
-/** Bundlers put a hash of the content into a file's name. Once the new one is there, nobody asks for the one before it again. */
+/** Bundlers put a hash of the content into the bundled model's name. Once the new one is there, nobody asks for the one before it again. */
 async function dropOlder(folder: FileSystemDirectoryHandle, url: string): Promise<void> {
   const name = withoutHash(url);
   if (name === url) return;
@@ -386,7 +386,7 @@ async function dropOlder(folder: FileSystemDirectoryHandle, url: string): Promis
 }
 
 function withoutHash(url: string): string {
-  return url.replace(/-[\w-]{8}(?=\.\w+$)/, "");
+  return url.replace(/(?<=\/nano)-[\w-]{8}(?=\.gguf$)/, ""); // In the name of any other model eight letters may be part of it.
 }
 
 async function writeEntry(folder: FileSystemDirectoryHandle, key: string, entry: Entry): Promise<void> {
