@@ -2,8 +2,9 @@
 // ever holds a file; a read is a few megabytes at most. A file that is still on its way is open as soon as its size is known.
 
 import { KingletError } from "./errors.ts";
+import { fetchOptional } from "./http.ts";
 import type { CompanionName, FileSource, ModelRequest } from "./protocol.ts";
-import { type ByteSource, fetchOptional, type OnBytes, openBlob, openUrl } from "./store.ts";
+import { type ByteSource, type OnBytes, openBlob, openUrl } from "./store.ts";
 
 /** A model's files, opened. */
 export interface OpenedFiles {

@@ -2,7 +2,9 @@
 // download ended, and never held in memory as a whole. Without OPFS, or with a full disk, the bytes go to a Blob, which the browser keeps
 // outside our heap. What has come is read at once, what has not is waited for, so a model is unpacked while the rest is on its way.
 
+import { dropOlder, type Entry, keyOf, locked, openFolder, readEntry, writeEntry } from "./entries.ts";
 import { KingletError } from "./errors.ts";
+import { chunksOf, failed, FETCH_OPTIONS, request, resume, totalOf, versionOf } from "./http.ts";
 
 /** Hears how many bytes are there, of how many (0: unknown). */
 export type OnBytes = (loaded: number, total: number) => void;
@@ -16,22 +18,11 @@ export interface ByteSource {
   close(): Promise<void>;
 }
 
-/** What is known about a stored file; `size` is 0 while the server has not said. */
-interface Entry {
-  url: string;
-  version: string;
-  size: number;
-  received: number;
-  complete: boolean;
-}
-
 type Read = (start: number, end: number) => Uint8Array | Promise<Uint8Array>;
 
-const FOLDER = "kinglet-models";
 /** How much may have to be downloaded again after a tab was closed. Each checkpoint waits for the disk, and whoever reads waits with it. */
 const CHECKPOINT_BYTES = 32 << 20;
 const ATTEMPTS = 4;
-const PIECE_BYTES = 256 << 10;
 
 /** Opens a file: takes it from the store if the server still has the same version, else fetches it. Resolves once the size is known. */
 export async function openUrl(url: string, onBytes: OnBytes): Promise<ByteSource> {
@@ -45,14 +36,6 @@ export async function openUrl(url: string, onBytes: OnBytes): Promise<ByteSource
 export function openBlob(blob: Blob): ByteSource {
   return { size: blob.size, read: async (start, end) => readBlob(blob, start, end), close: async () => {} };
 }
-
-/** Fetches a small file that need not exist. */
-export async function fetchOptional(url: string): Promise<Blob | undefined> {
-  const response = await fetch(url, FETCH_OPTIONS).catch(() => undefined);
-  return response?.ok && !response.headers.get("content-type")?.startsWith("text/html") ? response.blob() : undefined;
-}
-
-const FETCH_OPTIONS: RequestInit = { credentials: "same-origin", referrerPolicy: "no-referrer", cache: "no-store" };
 
 /** A file on its way, as its reader and its download see it. */
 class Arrival implements ByteSource {
@@ -233,67 +216,6 @@ async function readBlob(blob: Blob, start: number, end: number): Promise<Uint8Ar
   return new Uint8Array(await blob.slice(start, end).arrayBuffer());
 }
 
-/** Asks for the rest if the server can give just that, else for everything. */
-async function resume(entry: Entry): Promise<{ response: Response; start: number }> {
-  if (entry.received > 0 && entry.version !== "") {
-    const response = await request(entry.url, { Range: `bytes=${entry.received}-` });
-    const range = response.headers.get("content-range");
-    const fits = response.status === 206 && (range === null || range.startsWith(`bytes ${entry.received}-`));
-    if (fits && versionOf(response) === entry.version) return { response, start: entry.received };
-    if (response.status === 200) return { response, start: 0 };
-    await response.body?.cancel();
-  }
-  return { response: await request(entry.url), start: 0 };
-}
-
-async function request(url: string, headers: Record<string, string> = {}): Promise<Response> {
-  let response: Response;
-  try {
-    response = await fetch(url, { ...FETCH_OPTIONS, headers });
-  } catch (cause) {
-    throw failed(url, "the server could not be reached", cause);
-  }
-  if (!response.ok && response.status !== 416) throw failed(url, `the server answered ${response.status}`);
-  if (response.headers.get("content-type")?.startsWith("text/html")) throw failed(url, "the server sent a web page in its place");
-  return response;
-}
-
-/** A body piece by piece; a piece is only there until the next is asked for. */
-async function* chunksOf(response: Response, url: string): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  if (!response.body) return;
-  const { reader, read } = pieces(response.body);
-  let finished = false;
-  try {
-    for (;;) {
-      const { done, value } = await read().catch((cause: unknown) => {
-        throw failed(url, "the connection broke", cause);
-      });
-      finished = done;
-      if (done || !value) return;
-      yield value;
-    }
-  } finally {
-    if (!finished) await reader.cancel().catch(() => {});
-  }
-}
-
-/** Reads into one buffer again and again where the browser can. */
-function pieces(body: ReadableStream<Uint8Array<ArrayBuffer>>) {
-  try {
-    const reader = body.getReader({ mode: "byob" });
-    let room = new ArrayBuffer(PIECE_BYTES);
-    const read = async () => {
-      const result = await reader.read(new Uint8Array(room));
-      if (result.value) room = result.value.buffer;
-      return result;
-    };
-    return { reader, read };
-  } catch {
-    const reader = body.getReader();
-    return { reader, read: () => reader.read() };
-  }
-}
-
 async function toBlob(response: Response, arrival: Arrival): Promise<void> {
   const total = totalOf(response);
   const parts: Blob[] = [];
@@ -316,19 +238,6 @@ async function stillCurrent(entry: Entry): Promise<boolean> {
   return versionOf(response) === entry.version && (size === 0 || entry.size === 0 || size === entry.size);
 }
 
-function versionOf({ headers }: Response): string {
-  return headers.get("etag") ?? headers.get("last-modified") ?? "";
-}
-
-/** The size of the whole file, whose bytes come from `start` on; 0 if unknown or if the body is compressed on its way. */
-function totalOf({ headers }: Response, start = 0): number {
-  if (headers.has("content-encoding")) return 0;
-  const range = /\/(\d+)$/.exec(headers.get("content-range") ?? "");
-  if (range) return Number(range[1]);
-  const length = Number(headers.get("content-length") ?? 0) || 0;
-  return length > 0 ? start + length : 0; // Other sites seldom let a page read Content-Range.
-}
-
 /** Opens a file that is to grow by so many bytes, if there is room for them. */
 async function openFor(handle: FileSystemFileHandle, bytes: number): Promise<FileSystemSyncAccessHandle> {
   const { quota, usage } = await navigator.storage.estimate();
@@ -336,71 +245,3 @@ async function openFor(handle: FileSystemFileHandle, bytes: number): Promise<Fil
   return handle.createSyncAccessHandle();
 }
 
-async function openFolder(): Promise<FileSystemDirectoryHandle | undefined> {
-  try {
-    const root = await navigator.storage.getDirectory();
-    const folder = await root.getDirectoryHandle(FOLDER, { create: true });
-    return "createSyncAccessHandle" in FileSystemFileHandle.prototype ? folder : undefined;
-  } catch {
-    return undefined; // Private windows and insecure origins have none.
-  }
-}
-
-async function keyOf(url: string): Promise<string> {
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(url)));
-  return Array.from(hash.subarray(0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** One tab downloads a file at a time; the others wait and find it there. */
-function locked<T>(key: string, work: () => Promise<T>): Promise<T> {
-  return navigator.locks ? (navigator.locks.request(`${FOLDER}/${key}`, work) as Promise<T>) : work();
-}
-
-async function readEntry(folder: FileSystemDirectoryHandle, key: string, url: string): Promise<Entry> {
-  const entry = await readJson(folder, key);
-  return entry?.url === url ? entry : { url, version: "", size: 0, received: 0, complete: false };
-}
-
-async function readJson(folder: FileSystemDirectoryHandle, key: string): Promise<Entry | undefined> {
-  try {
-    const file = await (await folder.getFileHandle(`${key}.json`)).getFile();
-    return JSON.parse(await file.text()) as Entry;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Bundlers put a hash of the content into the bundled model's name. Once the new one is there, nobody asks for the one before it again. */
-async function dropOlder(folder: FileSystemDirectoryHandle, url: string): Promise<void> {
-  const name = withoutHash(url);
-  if (name === url) return;
-  for await (const file of folder.keys()) {
-    if (!file.endsWith(".json")) continue;
-    const key = file.slice(0, -".json".length);
-    const stored = await readJson(folder, key);
-    const isOlder = stored && stored.url !== url && stored.url !== name && withoutHash(stored.url) === name;
-    if (!isOlder) continue;
-    // Another tab may still read it: then it goes with the next version.
-    await folder.removeEntry(key).then(() => folder.removeEntry(file)).catch(() => {});
-  }
-}
-
-function withoutHash(url: string): string {
-  return url.replace(/(?<=\/nano)-[\w-]{8}(?=\.gguf$)/, ""); // In the name of any other model eight letters may be part of it.
-}
-
-async function writeEntry(folder: FileSystemDirectoryHandle, key: string, entry: Entry): Promise<void> {
-  const handle = await folder.getFileHandle(`${key}.json`, { create: true });
-  const file = await handle.createSyncAccessHandle();
-  try {
-    file.truncate(0);
-    file.write(new TextEncoder().encode(JSON.stringify(entry)), { at: 0 });
-    file.flush();
-  } finally {
-    file.close();
-  }
-}
-
-function failed(url: string, reason: string, cause?: unknown): KingletError {
-  return new KingletError("download-failed", `the file at ${url} could not be downloaded: ${reason}; check the connection and try again`, { cause });
-}
