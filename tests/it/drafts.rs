@@ -244,6 +244,31 @@ fn names_keep_their_capitals_where_words_are_known() {
 }
 
 #[test]
+fn sentences_begin_with_a_capital_and_articles_fit_where_words_are_known() {
+    let guard = DraftGuard::new(&brief(BriefOptions { brief: "iPhone lost at 9 a.m. by a owl, an uncle and a unicycle", ..GARDEN }));
+    let known = ["an", "b", "mp", "the", "orchard", "user", "hour", "usher", "rained", "stayed", "we", "had", "for", "saw", "was", "and", "ribbon", "about"];
+    let guard = guard.knowing(known.map(String::from).into());
+    for text in [
+        "At 9 a.m. we stayed. iPhone lost!",
+        "For a user and a unicycle, an hour and an uncle. A usher saw a owl.",
+        "We saw an orchard. A ribbon, and",
+        "We had a B for an MP.",
+    ] {
+        assert_eq!(guard.slip(text, Ending::Model), None, "{text}");
+    }
+    for (text, kept) in [
+        ("it rained.", ""),
+        ("It rained. we stayed.", "It rained. "),
+        ("We had! the orchard", "We had! "),
+        ("We had a orchard.", "We had "),
+        ("An ribbon.", ""),
+    ] {
+        assert_eq!(guard.slip(text, Ending::Model), Some(kept.len()), "{text}");
+    }
+    assert_eq!(guard.slip("We had a orchar", Ending::Open), None, "the word is not finished");
+}
+
+#[test]
 fn pictures_that_are_text_by_default_are_emoji_too_where_none_are_wanted() {
     let none = DraftGuard::new(&brief(BriefOptions { emoji: "none", ..GARDEN }));
     for (text, kept) in [("A fair \u{2603} is on.", "A fair "), ("We \u{2764} the garden.", "We ")] {

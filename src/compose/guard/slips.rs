@@ -1,4 +1,5 @@
-//! What a good model seldom does, and a draft may: saying a thing again, spelling a word that does not exist.
+//! What a good model seldom does, and a draft may: saying a thing again, spelling a word that does not exist, a sentence with a small letter
+//! at its beginning, "a" for "an".
 
 use super::{DraftGuard, Ending, seen, words};
 use crate::compose::rank::same_stem;
@@ -6,11 +7,56 @@ use std::collections::HashSet;
 
 /// Words that may stand twice in a row.
 const MAY_DOUBLE: [&str; 8] = ["very", "really", "that", "had", "so", "many", "long", "far"];
+/// What a full stop shortens.
+const SHORT_FORMS: [&str; 14] = ["no", "nr", "st", "mr", "mrs", "ms", "dr", "vs", "etc", "min", "max", "approx", "dept", "hrs"];
 
 impl DraftGuard {
-    /// Where a small model slipped: it says again what it has said, or spells a word that does not exist. A draft may; so it is no fault.
+    /// Where a small model slipped: it says again what it has said, or writes what is no English. A draft may; so it is no fault.
     pub fn slip(&self, text: &str, ending: Ending) -> Option<usize> {
-        [self.stutter(text, ending), self.misspelling(text, ending), self.miscasing(text, ending)].into_iter().flatten().min()
+        let slips = [
+            self.stutter(text, ending),
+            self.misspelling(text, ending),
+            self.miscasing(text, ending),
+            self.small_start(text, ending),
+            self.wrong_article(text, ending),
+        ];
+        slips.into_iter().flatten().min()
+    }
+
+    /// Where a sentence begins with a small letter: "It rains. we stay." Short forms ("a.m. and") and names that are spelled so may.
+    fn small_start(&self, text: &str, ending: Ending) -> Option<usize> {
+        if self.known_words.is_empty() {
+            return None;
+        }
+        let begins = |start: usize| match text[..start].strip_suffix(' ') {
+            None => start == 0,
+            Some(before) if before.ends_with(['!', '?']) => true,
+            Some(before) => before.strip_suffix('.').is_some_and(|rest| {
+                let last = rest.rsplit(' ').next().unwrap_or_default();
+                last.len() > 1 && !last.contains('.') && !SHORT_FORMS.contains(&last.to_lowercase().as_str())
+            }),
+        };
+        let is_small = |(start, word): &(usize, String)| {
+            let spelled = text.get(*start..start + word.len()).unwrap_or_default();
+            spelled.starts_with(char::is_lowercase) && !spelled.contains(char::is_uppercase) && begins(*start)
+        };
+        words(seen(text, ending)).find(is_small).map(|(start, _)| start)
+    }
+
+    /// Where "a" stands before a vowel or "an" before a consonant, and the brief has not put it so.
+    fn wrong_article(&self, text: &str, ending: Ending) -> Option<usize> {
+        if self.known_words.is_empty() {
+            return None;
+        }
+        let said: Vec<(usize, String)> = words(seen(text, ending)).collect();
+        let is_wrong = |pair: &&[(usize, String)]| {
+            let [(at, article), (start, word)] = pair else { return false };
+            let beside = *start == at + article.len() + 1 && text.as_bytes()[start - 1] == b' ';
+            let spelled_out = text[*start..].chars().nth(1).is_some_and(char::is_lowercase);
+            let given = || self.brief_words.windows(2).any(|run| run[0] == *article && run[1] == *word);
+            beside && spelled_out && article_for(word).is_some_and(|right| right != article && ["a", "an"].contains(&article.as_str())) && !given()
+        };
+        said.windows(2).find(is_wrong).map(|pair| pair[0].0)
     }
 
     /// Where a word of the brief stands in capitals and small letters that are neither the brief's nor usual: linkedIn for LinkedIn.
@@ -59,5 +105,20 @@ impl DraftGuard {
         };
         let mut runs = HashSet::new();
         (1..said.len()).find(|&at| (twice(at) && !given(at - 1, at + 1)) || (at >= 2 && !runs.insert(run(at)))).map(|at| said[at].0)
+    }
+}
+
+/// The article before a word in lower case, if its letters tell.
+fn article_for(word: &str) -> Option<&'static str> {
+    let begins = |starts: &[&str]| starts.iter().any(|start| word.starts_with(start));
+    match word.as_bytes().first()? {
+        b'a' | b'i' => Some("an"),
+        b'e' => (!begins(&["eu", "ew"])).then_some("an"),
+        b'o' => (!begins(&["one", "once", "oui"])).then_some("an"),
+        // A university and an umbrella: what follows "un" says little, so only what is sure counts.
+        b'u' => begins(&["um", "up", "ug", "unc", "und", "unf", "unl", "unr", "unt", "unu", "unw"]).then_some("an"),
+        b'h' => (!begins(&["hour", "heir", "honest", "honou", "honor", "hist", "hotel", "herb"])).then_some("a"),
+        c if c.is_ascii_alphabetic() => Some("a"),
+        _ => None,
     }
 }
