@@ -43,12 +43,14 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(args.tokenizer or args.corpus / "tokenizer-8k.json")
     rng = random.Random(args.seed)
-    posts = hand_written()
+    posts, pairs = hand_written(), corrections()
     train = takes(p for p in posts if not held_out(p["brief"]))
     said = plain()
     groups = {
         "valid": takes(p for p in posts if held_out(p["brief"])),
         "valid-plain": takes(p for p in said if held_out(p["brief"])),
+        "pairs": [half for brief, *pair in pairs if not held_out(brief) for half in pair],
+        "valid-pairs": [half for brief, *pair in pairs if held_out(brief) for half in pair],
         "authored": [(*kind, *vary(brief, text, rng)) for _ in range(args.variants) for *kind, brief, text in train],
         "plain": [(*kind, *tagged(*vary(brief, text, rng), rng)) for _ in range(args.variants)
                   for *kind, brief, text in takes(p for p in said if not held_out(p["brief"]))],
@@ -63,8 +65,8 @@ def main():
         groups["telegraph"] += telegraphed(sentences(args.corpus, rng), rng)
         groups["valid-natural"] = natural_valid(args.corpus, random.Random(args.seed))
         (args.out / "valid-natural.json").write_text(json.dumps(groups["valid-natural"]))
-    for name, pairs in groups.items():
-        count, size, text = pack(args.out / f"{name}.npz", tokenizer, pairs, rng)
+    for name, members in groups.items():
+        count, size, text = pack(args.out / f"{name}.npz", tokenizer, members, rng, "medium" if name.endswith("pairs") else None)
         print(f"{name:14} {count:7} documents {size:9} tokens, {text:9} of them text")
     if args.xz:
         compress(args.out, args.xz)
@@ -97,8 +99,20 @@ def plain() -> list[dict]:
     """The briefs said in plain sentences and in their own order, what a small model can learn to do without a fault. Remarks of the writer's
     own are left out: a small model makes them where they mean nothing."""
     records = [record for path in sorted(DATA.glob("plain-*.jsonl")) for record in lines(path)]
+    records += [{"brief": d["brief"], "takes": [{"angle": "plain", "tone": d["tone"], "text": d["text"]}]} for d in corrected()]
     bare = lambda record: [take for take in record["takes"] if without_remark(record["brief"], take["text"])]
     return [record | {"takes": bare(record)} for record in records]
+
+
+def corrected() -> list[dict]:
+    """Drafts that a model wrote, each with its text as a person would leave it."""
+    return [record for path in sorted(DATA.glob("corrected-*.jsonl")) for record in lines(path)]
+
+
+def corrections() -> list[tuple]:
+    """(brief, the corrected text, the draft) of the drafts that had to be corrected, both as in `takes`."""
+    half = lambda d, text: ("post", d["tone"], "plain", d["brief"], text)
+    return [(d["brief"], half(d, d["text"]), half(d, d["draft"])) for d in corrected() if d["text"] != d["draft"]]
 
 
 def lines(path: Path) -> list[dict]:
@@ -225,8 +239,9 @@ def natural_valid(corpus: Path, rng: random.Random) -> list[tuple]:
     return [("post", None, None, brief_of(d, rng), d["text"]) for d in rng.sample(rows, 400)]
 
 
-def pack(path: Path, tokenizer, pairs: list[tuple], rng: random.Random) -> tuple[int, int, int]:
-    """Writes a shard; documents, tokens, tokens of text. A plain post answers to any length that it does not exceed, as it never pads."""
+def pack(path: Path, tokenizer, pairs: list[tuple], rng: random.Random, asked: str | None = None) -> tuple[int, int, int]:
+    """Writes a shard; documents, tokens, tokens of text. A plain post answers to any length that it does not exceed, as it never pads, or to
+    the length `asked`."""
     tokens, lengths, prompts = [], [], []
     special = tokenizer.token_to_id
     texts = tokenizer.encode_batch([text for *_, text in pairs], add_special_tokens=False)
@@ -236,7 +251,7 @@ def pack(path: Path, tokenizer, pairs: list[tuple], rng: random.Random) -> tuple
         elif task == "chat":
             head = prompt_ids(tokenizer, "prose", [], typed)
         else:
-            length = rng.choice(LENGTHS[LENGTHS.index(length_of(text)):]) if angle == "plain" else None
+            length = asked or (rng.choice(LENGTHS[LENGTHS.index(length_of(text)):]) if angle == "plain" else None)
             head = prompt_ids(tokenizer, task, controls(task, tone, text, length), typed)
         first = [special(f"<|angle:{angle}|>")] if angle else []
         ids = (head + first + encoded.ids + [special("<|eos|>")])[:MAX_TOKENS]

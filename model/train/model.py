@@ -76,13 +76,18 @@ class Llama(nn.Module):
         return F.linear(hidden, self.model.embed_tokens.weight)
 
     def forward(self, ids: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy over the targets that are not negative; the head runs on those only."""
+        """Mean cross-entropy over the targets that are not negative."""
+        losses, _ = self.losses(ids, targets)
+        return losses.sum() / (targets >= 0).sum()
+
+    def losses(self, ids: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of each target that is not negative, and some zeros; their places in the flattened batch. The head runs on those only."""
         wanted = (targets.flatten() >= 0).nonzero().flatten()
         # Rounded up with positions of no loss: oneDNN keeps a compiled kernel for each size it meets.
         spare = (targets.flatten() < 0).nonzero().flatten()[:-len(wanted) % ROUND_TO]
         at = torch.cat([wanted, spare])
         logits = self.logits(self.hidden(ids).flatten(0, 1)[at])
-        return F.cross_entropy(logits.float(), targets.flatten()[at], ignore_index=-1)
+        return F.cross_entropy(logits.float(), targets.flatten()[at], ignore_index=-1, reduction="none"), at
 
 
 class Layer(nn.Module):

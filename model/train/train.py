@@ -21,6 +21,7 @@ import torch.distributed as dist
 from batches import Batches, Shard
 from model import Config, Llama, load
 from muon import Muon
+from prefer import Pairs, Preferring
 from prompt import BORN_FROM, load_tokenizer
 
 HERE = Path(__file__).resolve().parent
@@ -40,7 +41,9 @@ def main():
     rank, world, device = start_ranks(args)
     torch.manual_seed(args.seed + rank)
     model = initial_model(args).to(device)
-    wrapped = torch.nn.parallel.DistributedDataParallel(model) if world > 1 else model
+    pairs = Pairs(args.data / "pairs.npz", model, args.tokens // 4, args.seed, rank, world) if args.prefer else None
+    loss = Preferring(model, args.prefer, args.beta) if pairs else model
+    wrapped = torch.nn.parallel.DistributedDataParallel(loss) if world > 1 else loss
     optimizers = make_optimizers(model, args)
     batches = Batches(args.data, MIXTURES[args.phase], args.tokens, args.phase != "general", args.seed, rank, world)
     state = {"step": 0, "seconds": 0.0, "seen": 0, "best": float("inf"), "batches": (0, 0)}
@@ -48,8 +51,9 @@ def main():
     if latest.exists():
         resume(latest, model, optimizers, state)
     batches.seek(*state["batches"])
+    held_out_pairs = Pairs(args.data / "valid-pairs.npz", model, args.tokens // 4, args.seed) if pairs and rank == 0 else None
     valid = {name: Shard(path) for name in HELD_OUT if (path := args.data / f"{name}.npz").exists()}
-    loop(args, wrapped, model, optimizers, batches, valid, state, device, rank, world)
+    loop(args, wrapped, model, optimizers, batches, pairs, valid, held_out_pairs, state, device, rank, world)
     if world > 1:
         dist.destroy_process_group()
 
@@ -69,6 +73,8 @@ def arguments():
     parser.add_argument("--muon-lr", type=float, default=7e-3)
     parser.add_argument("--decay", type=float, default=0.05, help="weight decay")
     parser.add_argument("--dropout", type=float, default=0.05)
+    parser.add_argument("--prefer", type=float, default=0.0, help="weight of the loss on pairs of a draft and its correction (prefer.py)")
+    parser.add_argument("--beta", type=float, default=0.1, help="of that loss")
     parser.add_argument("--eval-every", type=float, default=4, help="minutes")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
@@ -131,14 +137,14 @@ def resume(path: Path, model: Llama, optimizers: list, state: dict):
     state.update(saved["state"])
 
 
-def loop(args, wrapped, model, optimizers, batches, valid, state, device, rank, world):
+def loop(args, wrapped, model, optimizers, batches, pairs, valid, held_out_pairs, state, device, rank, world):
     base = [group["lr"] for o in optimizers for group in o.param_groups]
     last, losses = time.time(), []
     next_eval = state["seconds"] + 60 * args.eval_every if state["step"] else 0.0
     while True:
         done = share_done(args, state, world, device)
         if rank == 0 and (state["seconds"] >= next_eval or done >= 1):
-            report(args, model, optimizers, valid, state, losses, done, device)
+            report(args, model, optimizers, valid, held_out_pairs, state, losses, done, device)
             next_eval, losses = state["seconds"] + 60 * args.eval_every, []
             last = time.time()  # the clock of the schedule stops while validating
         if done >= 1:
@@ -146,9 +152,9 @@ def loop(args, wrapped, model, optimizers, batches, valid, state, device, rank, 
         for lr, group in zip(base, (g for o in optimizers for g in o.param_groups)):
             group["lr"] = lr * trapezoid(done)
         state["batches"] = batches.position
-        ids, targets = (t.to(device) for t in batches.next())
+        ids, targets, *pair = (t.to(device) for t in (*batches.next(), *(pairs.at(state["step"]) if pairs else ())))
         with torch.autocast(device.type, torch.bfloat16):
-            loss = wrapped(ids, targets)
+            loss = wrapped(ids, targets, *pair)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
@@ -178,9 +184,11 @@ def trapezoid(done: float) -> float:
     return 1.0 if done < DECAY_FROM else max(FLOOR, (1 - done) / (1 - DECAY_FROM))
 
 
-def report(args, model, optimizers, valid, state, losses, done, device):
+def report(args, model, optimizers, valid, held_out_pairs, state, losses, done, device):
     found = {name: round(validate(model, shard, device), 4) for name, shard in valid.items()}
     loss = found.get("valid-plain" if args.phase == "plain" else "valid", found["valid"])
+    if held_out_pairs:
+        found["preferred"] = round(held_out_pairs.preferred(model), 4)
     row = {"step": state["step"], "minutes": round(state["seconds"] / 60, 2), "done": round(done, 3), "seen": state["seen"],
            "train": round(float(np.mean(losses)), 4) if losses else None, **found}
     print(json.dumps(row), flush=True)
