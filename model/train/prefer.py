@@ -1,8 +1,9 @@
 """Pairs of a draft that the model wrote and its correction by hand -> a loss that moves the model from the one to the other.
 
 Direct preference optimisation (Rafailov et al. 2023): -log sigmoid(beta * (margin - margin of the model before)), where a margin is the
-log-probability of the correction less that of the draft. What both begin with cancels, so that the loss falls on what was wrong. It is
-added to the cross-entropy of the mixture, which keeps the corrections themselves likely.
+log-probability of the correction less that of the draft. What both begin with cancels, so that the loss falls on what was wrong. Alone it
+makes the draft unlikelier faster than the correction likelier, and good text with it; so the correction's own cross-entropy is added
+(Pang et al. 2024), and the weight of both stays small beside the mixture's cross-entropy.
 """
 from pathlib import Path
 
@@ -22,9 +23,11 @@ class Preferring(nn.Module):
 
     def forward(self, ids: Tensor, targets: Tensor, pair_ids: Tensor, pair_targets: Tensor, before: Tensor) -> Tensor:
         """`pair_ids`: [2 * pairs, time], corrections at even rows; `before`: [pairs] margins of the reference."""
-        gained = margins(log_probabilities(self.model, pair_ids, pair_targets)) - before
-        is_pair = (pair_targets[0::2] >= 0).any(1)  # and not padding
-        return self.model(ids, targets) - self.weight * F.logsigmoid(self.beta * gained[is_pair]).mean()
+        scores = log_probabilities(self.model, pair_ids, pair_targets)
+        corrected = pair_targets[0::2] >= 0
+        is_pair = corrected.any(1)  # and not padding
+        preferred = F.logsigmoid(self.beta * (margins(scores) - before)[is_pair]).mean()
+        return self.model(ids, targets) - self.weight * (preferred + scores[0::2].sum() / corrected.sum())
 
 
 class Pairs:

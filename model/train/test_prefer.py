@@ -38,7 +38,9 @@ class Preference(unittest.TestCase):
         batch = self.pairs.at(0)
         loss = Preferring(self.model, weight=1.0, beta=0.1)
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)
-        preference = lambda: loss(batch[0], batch[1], *batch) - self.model(batch[0], batch[1])
+        corrections = batch[1].clone()
+        corrections[1::2] = -1
+        preference = lambda: loss(batch[0], batch[1], *batch) - self.model(batch[0], batch[1]) - self.model(batch[0], corrections)
         self.assertAlmostEqual(preference().item(), math.log(2), delta=0.01)
         for _ in range(30):
             preference().backward()
