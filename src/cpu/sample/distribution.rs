@@ -171,7 +171,7 @@ fn restrict(scores: &mut [f32], params: &SampleParams, history: &[u32]) {
             *score += bias;
         }
     }
-    filters::repetition_penalty(scores, history.iter().copied(), params.repetition_penalty.unwrap_or(1.0));
+    filters::repetition_penalty(scores, history.iter().copied(), params.repetition_penalty.unwrap_or(1.0), &mut Scratch::default());
     filters::ban(scores, repeats(history, params.no_repeat_ngram_size.unwrap_or(0)));
     filters::ban(scores, bad_words(history, &params.bad_words_ids, &params.eos));
     let new_tokens = history.len().saturating_sub(params.prompt_len);

@@ -33,11 +33,13 @@ pub fn ban(scores: &mut [f32], tokens: impl IntoIterator<Item = u32>) {
 }
 
 /// Divides positive and multiplies negative scores of the distinct tokens by `penalty` (Keskar et al. 2019).
-pub fn repetition_penalty(scores: &mut [f32], tokens: impl IntoIterator<Item = u32>, penalty: f32) {
+pub fn repetition_penalty(scores: &mut [f32], tokens: impl IntoIterator<Item = u32>, penalty: f32, scratch: &mut Scratch) {
     if penalty == 1.0 {
         return;
     }
-    let mut seen = vec![false; scores.len()];
+    let seen = &mut scratch.seen;
+    seen.clear();
+    seen.resize(scores.len(), false);
     for token in tokens {
         let token = token as usize;
         if token < scores.len() && !seen[token] {
@@ -182,6 +184,7 @@ pub fn best(scores: &[f32]) -> u32 {
 pub struct Scratch {
     scores: Vec<f32>,
     ids: Vec<usize>,
+    seen: Vec<bool>,
     /// Of the scores that `fill` saw last.
     pub weights: Weights,
 }

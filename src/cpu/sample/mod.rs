@@ -61,7 +61,7 @@ impl Sampler {
         let (banned, boosted) = mask.split_at(mask.len() / 2);
         filters::mask(logits, banned);
         filters::ban(logits, [row.ban]);
-        filters::repetition_penalty(logits, history.of(row), sampling.repetition_penalty);
+        filters::repetition_penalty(logits, history.of(row), sampling.repetition_penalty, &mut self.filters);
         boost(row, logits, boosted, sampling.boost, history);
         let scored = sampling.scored == 1;
         if scored {
