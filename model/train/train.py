@@ -40,20 +40,7 @@ def main():
     args = arguments()
     rank, world, device = start_ranks(args)
     torch.manual_seed(args.seed + rank)
-    model = initial_model(args).to(device)
-    pairs = Pairs(args.data / "pairs.npz", model, args.tokens // 4, args.seed, rank, world) if args.prefer else None
-    loss = Preferring(model, args.prefer, args.beta) if pairs else model
-    wrapped = torch.nn.parallel.DistributedDataParallel(loss) if world > 1 else loss
-    optimizers = make_optimizers(model, args)
-    batches = Batches(args.data, MIXTURES[args.phase], args.tokens, args.phase != "general", args.seed, rank, world)
-    state = {"step": 0, "seconds": 0.0, "seen": 0, "best": float("inf"), "batches": (0, 0)}
-    latest = args.save / "latest.pt"
-    if latest.exists():
-        resume(latest, model, optimizers, state)
-    batches.seek(*state["batches"])
-    held_out_pairs = Pairs(args.data / "valid-pairs.npz", model, args.tokens // 4, args.seed) if pairs and rank == 0 else None
-    valid = {name: Shard(path) for name in HELD_OUT if (path := args.data / f"{name}.npz").exists()}
-    loop(args, wrapped, model, optimizers, batches, pairs, valid, held_out_pairs, state, device, rank, world)
+    Run(args, rank, world, device).go()
     if world > 1:
         dist.destroy_process_group()
 
@@ -126,80 +113,104 @@ def make_optimizers(model: Llama, args) -> list:
             torch.optim.AdamW(rest, lr=args.lr, betas=(0.9, 0.97), weight_decay=0.0)]
 
 
-def resume(path: Path, model: Llama, optimizers: list, state: dict):
-    saved = torch.load(path, weights_only=False)
-    model.load_state_dict(saved["model"])
-    for optimizer, kept in zip(optimizers, saved["optimizers"]):
-        rates = [group["lr"] for group in optimizer.param_groups]  # the schedule scales these; the kept ones are scaled
-        optimizer.load_state_dict(kept)
-        for group, rate in zip(optimizer.param_groups, rates):
-            group["lr"] = rate
-    state.update(saved["state"])
+class Run:
+    """One rank's training: what it learns from, what it is judged by, and how far it is."""
 
+    def __init__(self, args, rank: int, world: int, device: torch.device):
+        self.args, self.rank, self.world, self.device = args, rank, world, device
+        self.model = initial_model(args).to(device)
+        self.pairs = Pairs(args.data / "pairs.npz", self.model, args.tokens // 4, args.seed, rank, world) if args.prefer else None
+        loss = Preferring(self.model, args.prefer, args.beta) if self.pairs else self.model
+        self.loss = torch.nn.parallel.DistributedDataParallel(loss) if world > 1 else loss
+        self.optimizers = make_optimizers(self.model, args)
+        self.batches = Batches(args.data, MIXTURES[args.phase], args.tokens, args.phase != "general", args.seed, rank, world)
+        self.held_out = {name: Shard(path) for name in HELD_OUT if (path := args.data / f"{name}.npz").exists()}
+        self.held_out_pairs = Pairs(args.data / "valid-pairs.npz", self.model, args.tokens // 4, args.seed) if self.pairs and rank == 0 else None
+        self.state = {"step": 0, "seconds": 0.0, "seen": 0, "best": float("inf"), "batches": (0, 0)}
+        if (args.save / "latest.pt").exists():
+            self.resume(args.save / "latest.pt")
+        self.batches.seek(*self.state["batches"])
 
-def loop(args, wrapped, model, optimizers, batches, pairs, valid, held_out_pairs, state, device, rank, world):
-    base = [group["lr"] for o in optimizers for group in o.param_groups]
-    last, losses = time.time(), []
-    next_eval = state["seconds"] + 60 * args.eval_every if state["step"] else 0.0
-    while True:
-        done = share_done(args, state, world, device)
-        if rank == 0 and (state["seconds"] >= next_eval or done >= 1):
-            report(args, model, optimizers, valid, held_out_pairs, state, losses, done, device)
-            next_eval, losses = state["seconds"] + 60 * args.eval_every, []
-            last = time.time()  # the clock of the schedule stops while validating
-        if done >= 1:
-            return
-        for lr, group in zip(base, (g for o in optimizers for g in o.param_groups)):
-            group["lr"] = lr * trapezoid(done)
-        state["batches"] = batches.position
-        ids, targets, *pair = (t.to(device) for t in (*batches.next(), *(pairs.at(state["step"]) if pairs else ())))
-        with torch.autocast(device.type, torch.bfloat16):
-            loss = wrapped(ids, targets, *pair)
+    def resume(self, path: Path):
+        saved = torch.load(path, weights_only=False)
+        self.model.load_state_dict(saved["model"])
+        for optimizer, kept in zip(self.optimizers, saved["optimizers"]):
+            rates = [group["lr"] for group in optimizer.param_groups]  # the schedule scales these; the kept ones are scaled
+            optimizer.load_state_dict(kept)
+            for group, rate in zip(optimizer.param_groups, rates):
+                group["lr"] = rate
+        self.state.update(saved["state"])
+
+    def go(self):
+        args, state = self.args, self.state
+        base = [group["lr"] for o in self.optimizers for group in o.param_groups]
+        last, losses = time.time(), []
+        next_report = state["seconds"] + 60 * args.eval_every if state["step"] else 0.0
+        while True:
+            done = self.share_done()
+            if self.rank == 0 and (state["seconds"] >= next_report or done >= 1):
+                self.report(losses, done)
+                next_report, losses = state["seconds"] + 60 * args.eval_every, []
+                last = time.time()  # the clock of the schedule stops while validating
+            if done >= 1:
+                return
+            for lr, group in zip(base, (g for o in self.optimizers for g in o.param_groups)):
+                group["lr"] = lr * trapezoid(done)
+            losses.append(self.step())
+            now = time.time()
+            state["seconds"] += now - last
+            last = now
+
+    def step(self) -> float:
+        """One batch of every rank; the loss of this one's."""
+        state = self.state
+        state["batches"] = self.batches.position
+        batch = (*self.batches.next(), *(self.pairs.at(state["step"]) if self.pairs else ()))
+        ids, *others = (t.to(self.device) for t in batch)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            loss = self.loss(ids, *others)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        losses.append(loss.item())
-        now = time.time()
         state["step"] += 1
-        state["seen"] += int((ids > 0).sum()) * world
-        state["seconds"] += now - last
-        last = now
+        state["seen"] += int((ids > 0).sum()) * self.world
+        return loss.item()
 
+    def share_done(self) -> float:
+        """Rank 0's clock decides for all, so that no rank stops a step before the others."""
+        args, state = self.args, self.state
+        done = state["step"] / args.steps if args.steps else state["seconds"] / (60 * args.minutes)
+        if self.world > 1:
+            shared = torch.tensor(done, device=self.device)
+            dist.broadcast(shared, 0)
+            done = shared.item()
+        return done
 
-def share_done(args, state: dict, world: int, device) -> float:
-    """Rank 0's clock decides for all, so that no rank stops a step before the others."""
-    done = state["step"] / args.steps if args.steps else state["seconds"] / (60 * args.minutes)
-    if world > 1:
-        shared = torch.tensor(done, device=device)
-        dist.broadcast(shared, 0)
-        done = shared.item()
-    return done
+    def report(self, losses: list[float], done: float):
+        args, state = self.args, self.state
+        found = {name: round(validate(self.model, shard, self.device), 4) for name, shard in self.held_out.items()}
+        loss = found.get("valid-plain" if args.phase == "plain" else "valid", found["valid"])
+        if self.held_out_pairs:
+            found["preferred"] = round(self.held_out_pairs.preferred(self.model), 4)
+        row = {"step": state["step"], "minutes": round(state["seconds"] / 60, 2), "done": round(done, 3), "seen": state["seen"],
+               "train": round(float(np.mean(losses)), 4) if losses else None, **found}
+        print(json.dumps(row), flush=True)
+        with (args.save / "log.jsonl").open("a") as log:
+            log.write(json.dumps(row) + "\n")
+        weights = {"model": self.model.state_dict(), "config": vars(self.model.config)}
+        if loss < state["best"]:
+            state["best"] = loss
+            save(args.save / "best.pt", weights)
+        save(args.save / "latest.pt", {**weights, "optimizers": [o.state_dict() for o in self.optimizers], "state": state})
+        draw(args.save)
 
 
 def trapezoid(done: float) -> float:
     if done < WARM_SHARE:
         return max(done / WARM_SHARE, 0.05)
     return 1.0 if done < DECAY_FROM else max(FLOOR, (1 - done) / (1 - DECAY_FROM))
-
-
-def report(args, model, optimizers, valid, held_out_pairs, state, losses, done, device):
-    found = {name: round(validate(model, shard, device), 4) for name, shard in valid.items()}
-    loss = found.get("valid-plain" if args.phase == "plain" else "valid", found["valid"])
-    if held_out_pairs:
-        found["preferred"] = round(held_out_pairs.preferred(model), 4)
-    row = {"step": state["step"], "minutes": round(state["seconds"] / 60, 2), "done": round(done, 3), "seen": state["seen"],
-           "train": round(float(np.mean(losses)), 4) if losses else None, **found}
-    print(json.dumps(row), flush=True)
-    with (args.save / "log.jsonl").open("a") as log:
-        log.write(json.dumps(row) + "\n")
-    weights = {"model": model.state_dict(), "config": vars(model.config)}
-    if loss < state["best"]:
-        state["best"] = loss
-        save(args.save / "best.pt", weights)
-    save(args.save / "latest.pt", {**weights, "optimizers": [o.state_dict() for o in optimizers], "state": state})
-    draw(args.save)
 
 
 @torch.no_grad()
