@@ -245,11 +245,12 @@ fn names_keep_their_capitals_where_words_are_known() {
 
 #[test]
 fn sentences_begin_with_a_capital_and_articles_fit_where_words_are_known() {
-    let guard = DraftGuard::new(&brief(BriefOptions { brief: "iPhone lost at 9 a.m. by a owl, an uncle and a unicycle", ..GARDEN }));
+    let guard = DraftGuard::new(&brief(BriefOptions { brief: "iPhone lost at 9 a.m. by a owl, an uncle and a unicycle, example.org", ..GARDEN }));
     let known = ["an", "b", "mp", "the", "orchard", "user", "hour", "usher", "rained", "stayed", "we", "had", "for", "saw", "was", "and", "ribbon", "about"];
     let guard = guard.knowing(known.map(String::from).into());
     for text in [
         "At 9 a.m. we stayed. iPhone lost!",
+        "example.org had an owl.",
         "For a user and a unicycle, an hour and an uncle. A usher saw a owl.",
         "We saw an orchard. A ribbon, and",
         "We had a B for an MP.",

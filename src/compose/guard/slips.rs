@@ -23,7 +23,8 @@ impl DraftGuard {
         slips.into_iter().flatten().min()
     }
 
-    /// Where a sentence begins with a small letter: "It rains. we stay." Short forms ("a.m. and") and names that are spelled so may.
+    /// Where a sentence begins with a small letter: "It rains. we stay." What follows a short form may ("a.m. and"), and a name that is
+    /// spelled so (iPhone, example.org).
     fn small_start(&self, text: &str, ending: Ending) -> Option<usize> {
         if self.known_words.is_empty() {
             return None;
@@ -38,7 +39,7 @@ impl DraftGuard {
         };
         let is_small = |(start, word): &(usize, String)| {
             let spelled = text.get(*start..start + word.len()).unwrap_or_default();
-            spelled.starts_with(char::is_lowercase) && !spelled.contains(char::is_uppercase) && begins(*start)
+            spelled.starts_with(char::is_lowercase) && !spelled.contains(|c: char| c.is_uppercase() || c == '.') && begins(*start)
         };
         words(seen(text, ending)).find(is_small).map(|(start, _)| start)
     }
