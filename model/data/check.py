@@ -33,10 +33,16 @@ def check(kind: str, record: dict):
     elif kind.startswith("plain"):
         yield from check_posts(record, {"plain"}, range(1, 4))
         yield from check_plain(record)
+    elif kind.startswith("note"):
+        yield from check_posts(record, {"note"}, range(1, 3))
+        yield from check_plain(record)
     elif kind.startswith("corrected"):
         take = {"angle": "plain", "tone": record["tone"], "text": record["text"]}
         yield from check_posts({"brief": record["brief"], "takes": [take]}, {"plain"}, range(1, 2))
         yield from check_plain({"brief": record["brief"], "takes": [take]})
+    elif kind.startswith("judged"):
+        if not record["text"] and not any(is_good for _, is_good in record["drafts"]):
+            yield "neither a good draft nor a correction"
     elif kind.startswith("edits") and record["task"] not in TASKS:
         yield f"task {record['task']}"
     elif kind.startswith("continue") and len(record["start"] + " " + record["text"]) > 280:
