@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from batches import Shard
-from data import hand_written, held_out, pack, plain, takes
+from data import hand_written, held_out, notes, pack, plain, takes
 from model import Llama
 from prompt import ANGLES
 from tokenizers import Tokenizer
@@ -29,7 +29,8 @@ PARITY_TEXTS = ("We open on Thursday at 9. Bring your dog, a towel and 2 friends
 
 def held_out_pairs(data: Path) -> dict[str, list[tuple]]:
     """{set: [(task, tone, angle, brief, text)]}; the natural posts only where train/data.py has run."""
-    sets = {"hand-written": takes(p for p in hand_written() if held_out(p["brief"])), "plain": takes(p for p in plain() if held_out(p["brief"]))}
+    sources = {"hand-written": hand_written(), "plain": plain(), "notes": notes()}
+    sets = {name: takes(p for p in posts if held_out(p["brief"])) for name, posts in sources.items()}
     natural = data / "valid-natural.json"
     return sets | ({"natural": json.loads(natural.read_text(encoding="utf-8"))} if natural.exists() else {})
 
@@ -56,7 +57,7 @@ def num_bytes(pairs: list[tuple]) -> int:
 def train_trigram(tokenizer: Tokenizer, data: Path) -> Trigram:
     """On the natural posts, where there are any, and every hand-written post that is not held out."""
     eos, natural = tokenizer.token_to_id("<|eos|>"), data / "natural.npz"
-    written = [text for *_, text in takes(p for p in hand_written() + plain() if not held_out(p["brief"]))]
+    written = [text for *_, text in takes(p for p in hand_written() + plain() + notes() if not held_out(p["brief"]))]
     texts = [encoded.ids + [eos] for encoded in tokenizer.encode_batch(written, add_special_tokens=False)]
     return Trigram(texts + (shard_texts(natural) if natural.exists() else []), tokenizer.get_vocab_size(), tokenizer.token_to_id("<|bos|>"))
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from batches import Shard
-from data import hand_written, held_out, plain
+from data import hand_written, held_out, notes, plain
 from tokenizers import Tokenizer
 
 from evaluation.wording import words
 
 ORDER = 6
-WRITTEN = ("authored", "plain", "natural", "natural-edits", "grammar", "edits", "rough")
+WRITTEN = ("authored", "plain", "notes", "natural", "natural-edits", "grammar", "edits", "rough")
 
 
 def shard_texts(path: Path) -> list[list[int]]:
@@ -26,7 +26,7 @@ def shard_texts(path: Path) -> list[list[int]]:
 
 def outputs(folder: Path, tokenizer: Tokenizer) -> list[str]:
     """The hand-written posts as they are, and what stands in those shards that exist."""
-    written = [take["text"] for post in hand_written() + plain() if not held_out(post["brief"]) for take in post["takes"]]
+    written = [take["text"] for post in hand_written() + plain() + notes() if not held_out(post["brief"]) for take in post["takes"]]
     paths = [folder / f"{name}.npz" for name in WRITTEN]
     return written + [text for path in paths if path.exists() for text in tokenizer.decode_batch(shard_texts(path))]
 

@@ -33,7 +33,7 @@ CORPUS = HERE.parents[2] / "shared" / "corpus"
 HELD_OUT_PER_MILLE = 50
 MAX_TOKENS = 256
 LEAST_KEPT = 0.6  # of the brief's required words: a post that leaves more out teaches a small model to leave the topic
-RETIRED = {"benefit": "announcement"}  # angles whose token another one has
+RETIRED = {"benefit": "announcement", "update": "announcement"}  # angles whose token another one has
 STOP = set("the a an and or of to in on for with at by from is are was were be it its this that we our you your i my "
            "they their he she his her as not no so but if then than just very all more can will have has had do".split())
 
@@ -45,15 +45,18 @@ def main():
     rng = random.Random(args.seed)
     posts, pairs = hand_written(), corrections()
     train = takes(p for p in posts if not held_out(p["brief"]))
-    said = plain()
+    said, noted = plain(), notes()
     groups = {
         "valid": takes(p for p in posts if held_out(p["brief"])),
         "valid-plain": takes(p for p in said if held_out(p["brief"])),
+        "valid-notes": takes(p for p in noted if held_out(p["brief"])),
         "pairs": [half for brief, *pair in pairs if not held_out(brief) for half in pair],
         "valid-pairs": [half for brief, *pair in pairs if held_out(brief) for half in pair],
         "authored": [(*kind, *vary(brief, text, rng)) for _ in range(args.variants) for *kind, brief, text in train],
         "plain": [(*kind, *tagged(*vary(brief, text, rng), rng)) for _ in range(args.variants)
                   for *kind, brief, text in takes(p for p in said if not held_out(p["brief"]))],
+        "notes": [(*kind, *tagged(*vary(brief, text, rng), rng)) for _ in range(args.variants)
+                  for *kind, brief, text in takes(p for p in noted if not held_out(p["brief"]))],
         "edits": [pair for _ in range(2) for pair in edits()],
         "rough": [("fix" if rng.random() < 0.5 else "rewrite", tone, None, roughen(text, rng), text)
                   for _, tone, _, _, text in train] + starts(train, rng),
@@ -104,15 +107,33 @@ def plain() -> list[dict]:
     return [record | {"takes": bare(record)} for record in records]
 
 
+def notes() -> list[dict]:
+    """The briefs as their writers would post them after half a minute's care: what is a fragment stays one. Building a sentence out of it is
+    where a small model fails."""
+    own = [record for path in sorted(DATA.glob("note-*.jsonl")) for record in lines(path)]
+    take = lambda d, text: {"angle": "note", "tone": d["tone"], "text": text}
+    good = lambda d: [text for text, is_good in d["drafts"] if is_good] or [d["text"]]
+    return own + [{"brief": d["brief"], "takes": [take(d, text) for text in good(d)[:2]]} for d in judged()]
+
+
 def corrected() -> list[dict]:
     """Drafts that a model wrote, each with its text as a person would leave it."""
     return [record for path in sorted(DATA.glob("corrected-*.jsonl")) for record in lines(path)]
 
 
+def judged() -> list[dict]:
+    """Drafts that a model wrote for one brief, which of them are without a fault, and where none is, a correction."""
+    return [record for path in sorted(DATA.glob("judged-*.jsonl")) for record in lines(path)]
+
+
 def corrections() -> list[tuple]:
-    """(brief, the corrected text, the draft) of the drafts that had to be corrected, both as in `takes`."""
-    half = lambda d, text: ("post", d["tone"], "plain", d["brief"], text)
-    return [(d["brief"], half(d, d["text"]), half(d, d["draft"])) for d in corrected() if d["text"] != d["draft"]]
+    """(brief, a text as a person would leave it, a faulty draft) of what a model wrote, both texts as in `takes`."""
+    half = lambda d, text: ("post", d["tone"], "note", d["brief"], text)
+    pairs = []
+    for d in judged():
+        good = [text for text, is_good in d["drafts"] if is_good] or [d["text"]]
+        pairs += [(d["brief"], half(d, good[i % len(good)]), half(d, text)) for i, (text, is_good) in enumerate(d["drafts"]) if not is_good]
+    return pairs
 
 
 def lines(path: Path) -> list[dict]:
@@ -240,8 +261,8 @@ def natural_valid(corpus: Path, rng: random.Random) -> list[tuple]:
 
 
 def pack(path: Path, tokenizer, pairs: list[tuple], rng: random.Random, asked: str | None = None) -> tuple[int, int, int]:
-    """Writes a shard; documents, tokens, tokens of text. A plain post answers to any length that it does not exceed, as it never pads, or to
-    the length `asked`."""
+    """Writes a shard; documents, tokens, tokens of text. A plain post or a note answers to any length that it does not exceed, as
+    it never pads, or to the length `asked`."""
     tokens, lengths, prompts = [], [], []
     special = tokenizer.token_to_id
     texts = tokenizer.encode_batch([text for *_, text in pairs], add_special_tokens=False)
@@ -251,7 +272,7 @@ def pack(path: Path, tokenizer, pairs: list[tuple], rng: random.Random, asked: s
         elif task == "chat":
             head = prompt_ids(tokenizer, "prose", [], typed)
         else:
-            length = asked or (rng.choice(LENGTHS[LENGTHS.index(length_of(text)):]) if angle == "plain" else None)
+            length = asked or (rng.choice(LENGTHS[LENGTHS.index(length_of(text)):]) if angle in ("plain", "note") else None)
             head = prompt_ids(tokenizer, task, controls(task, tone, text, length), typed)
         first = [special(f"<|angle:{angle}|>")] if angle else []
         ids = (head + first + encoded.ids + [special("<|eos|>")])[:MAX_TOKENS]

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from model import Config, Llama, load
-from prompt import CHAT_TEMPLATE, load_tokenizer, tokenizer_text
+from prompt import ANGLES, CHAT_TEMPLATE, load_tokenizer, tokenizer_text
 
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE.parents[2] / "shared" / "corpus"
@@ -41,6 +41,7 @@ def main():
     parser.add_argument("--stutters", type=int, default=16, help="times a draft is taken back for saying something again, or a word that does not exist")
     parser.add_argument("--spelling", type=int, choices=[0, 1], default=1, help="take back words that neither a token nor the brief holds")
     parser.add_argument("--emoji", action="store_true", help="ask for emoji where they are left to the model")
+    parser.add_argument("--angles", nargs="+", choices=ANGLES, default=["note"], help="those that a draft may begin with")
     parser.add_argument("--boost", type=float, default=1.0, help="added to the scores of the brief's words until they are written")
     args = parser.parse_args()
     model = read(args.checkpoint)
@@ -136,6 +137,7 @@ def write_sampling(writer: gguf.GGUFWriter, args):
     writer.add_uint32("kinglet.stutters", args.stutters)
     writer.add_uint32("kinglet.spelling", args.spelling)
     writer.add_uint32("kinglet.emoji", int(args.emoji))
+    writer.add_array("kinglet.angles", args.angles)
 
 
 def tensors(model: Llama):

@@ -20,13 +20,13 @@ RENAMED = {
     "<|reserved3|>": "<|angle:announcement|>", "<|reserved4|>": "<|angle:question|>", "<|reserved5|>": "<|angle:plain|>",
     "<|reserved6|>": "<|angle:story|>", "<|reserved7|>": "<|angle:tip|>", "<|topic|>": "<|angle:thanks|>",
     "<|kw|>": "<|angle:humour|>", "<|simplify|>": "<|angle:invitation|>", "<|tone:question|>": "<|angle:opinion|>",
-    "<|chat|>": "<|angle:update|>",
+    "<|chat|>": "<|angle:note|>",
 }
 # A renamed entry starts from the embedding of a trained one that means nearly the same.
 BORN_FROM = {"<|tone:reflective|>": "<|tone:neutral|>", "<|fix|>": "<|rewrite|>", "<|expand|>": "<|rewrite|>"}
 TONES = ["neutral", "friendly", "formal", "witty", "excited", "reflective"]
 TASKS = ["post", "rewrite", "shorten", "continue", "fix", "expand"]
-ANGLES = ["plain", "announcement", "question", "story", "tip", "thanks", "humour", "invitation", "opinion", "update"]
+ANGLES = ["plain", "announcement", "question", "story", "tip", "thanks", "humour", "invitation", "opinion", "note"]
 LENGTHS = ["short", "medium", "long"]
 SHORT_CHARS, MEDIUM_CHARS = 100, 200
 EMOJI = re.compile("[\u2600-\u27bf\u2b00-\u2bff\U0001F000-\U0001FAFF\ufe0f]")

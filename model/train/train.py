@@ -30,9 +30,9 @@ MIXTURES = {  # share of the tokens by shard
     "general": {"natural": .30, "chat": .18, "prose": .22, "grammar": .10, "natural-edits": .06, "authored": .12, "edits": .02},
     "early": {"authored": .42, "rough": .04, "edits": .03, "natural": .22, "grammar": .13, "natural-edits": .03, "chat": .13},
     "posts": {"authored": .52, "telegraph": .16, "rough": .04, "edits": .05, "natural": .14, "grammar": .04, "chat": .05},
-    "plain": {"plain": .61, "telegraph": .06, "authored": .04, "rough": .01, "edits": .03, "natural": .23, "chat": .02},
+    "plain": {"notes": .50, "plain": .17, "telegraph": .05, "authored": .03, "rough": .01, "edits": .03, "natural": .20, "chat": .01},
 }
-HELD_OUT = ["valid", "valid-plain", "valid-natural"]  # shards; the phase "plain" is judged by the second, the others by the first
+HELD_OUT = ["valid", "valid-notes", "valid-plain", "valid-natural"]  # shards; the phase "plain" is judged by the second, the others by the first
 WARM_SHARE, DECAY_FROM, FLOOR = 0.02, 0.35, 0.02
 
 
@@ -191,7 +191,7 @@ class Run:
     def report(self, losses: list[float], done: float):
         args, state = self.args, self.state
         found = {name: round(validate(self.model, shard, self.device), 4) for name, shard in self.held_out.items()}
-        loss = found.get("valid-plain" if args.phase == "plain" else "valid", found["valid"])
+        loss = found.get("valid-notes" if args.phase == "plain" else "valid", found["valid"])
         if self.held_out_pairs:
             found["preferred"] = round(self.held_out_pairs.preferred(self.model), 4)
         row = {"step": state["step"], "minutes": round(state["seconds"] / 60, 2), "done": round(done, 3), "seen": state["seen"],

@@ -33,7 +33,7 @@ impl SamplingOverrides {
 }
 
 /// How drafts are best written with a model: GGUF's `kinglet.candidates`, `kinglet.boost`, `kinglet.stutters`, `kinglet.spelling`,
-/// `kinglet.emoji` and the model's `<|angle:…|>` tokens.
+/// `kinglet.emoji`, and the model's `<|angle:…|>` tokens or those of them that `kinglet.angles` names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Writing {
     /// Candidates written for each draft handed out, 1 to [`MAX_CANDIDATES`].
@@ -53,7 +53,15 @@ pub struct Writing {
 /// What a model's file says of writing drafts, else one candidate and no boost.
 pub(super) fn writing(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Writing {
     let number = |key: &str| gguf_number(checkpoint, key);
-    let is_angle = |id: &u32| tokenizer.id_to_token(*id).is_some_and(|token| token.starts_with("<|angle:"));
+    let named = match gguf_value(checkpoint, "kinglet.angles") {
+        Some(Value::Strings(names)) => Some(names),
+        _ => None,
+    };
+    let is_angle = |id: &u32| {
+        let token = tokenizer.id_to_token(*id).unwrap_or_default();
+        let name = token.strip_prefix("<|angle:").and_then(|rest| rest.strip_suffix("|>"));
+        name.is_some_and(|name| named.is_none_or(|names| names.iter().any(|wanted| **wanted == *name)))
+    };
     Writing {
         candidates: number("kinglet.candidates").map_or(1, |count| (count as u32).clamp(1, MAX_CANDIDATES)),
         boost: number("kinglet.boost").filter(|boost| (0.0..=100.0).contains(boost)).map_or(0.0, |boost| boost as f32),
@@ -64,9 +72,15 @@ pub(super) fn writing(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Writing
     }
 }
 
+fn gguf_value<'a>(checkpoint: &'a Checkpoint, key: &str) -> Option<&'a Value> {
+    match &checkpoint.description {
+        Description::Gguf(metadata) => metadata.get(key),
+        Description::HuggingFace(_) => None,
+    }
+}
+
 fn gguf_number(checkpoint: &Checkpoint, key: &str) -> Option<f64> {
-    let Description::Gguf(metadata) = &checkpoint.description else { return None };
-    match metadata.get(key)? {
+    match gguf_value(checkpoint, key)? {
         Value::F64(value) => Some(*value),
         Value::U64(value) => Some(*value as f64),
         Value::I64(value) => Some(*value as f64),

@@ -71,6 +71,13 @@ fn a_brief_of_one_letter_becomes_a_draft() {
 }
 
 #[test]
+fn a_model_s_file_says_which_angles_a_draft_may_begin_with() {
+    let engine = engine("model/nano.gguf", 1);
+    let names: Vec<_> = engine.writing.angles.iter().filter_map(|&id| engine.tokenizer.id_to_token(id)).collect();
+    assert_eq!(names, ["<|angle:note|>"]);
+}
+
+#[test]
 fn random_models_write_as_many_valid_drafts_as_asked() {
     for (model, count) in [("tests/fixtures/gguf/llama-gqa-Q8_0.gguf", 8), ("tests/fixtures/models/smollm2-like", 2)] {
         let mut engine = engine(model, 3);

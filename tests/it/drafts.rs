@@ -264,6 +264,7 @@ fn sentences_begin_with_a_capital_and_articles_fit_where_words_are_known() {
     for (text, kept) in [
         ("it rained.", ""),
         ("It rained. we stayed.", "It rained. "),
+        ("We had 2.10. we stayed.", "We had 2.10. "),
         ("We had! the orchard", "We had! "),
         ("We had a orchard.", "We had "),
         ("An ribbon.", ""),

@@ -89,7 +89,8 @@ fn small_start(text: &str, said: &[Word]) -> Option<usize> {
         Some(before) if before.ends_with(['!', '?']) => true,
         Some(before) => before.strip_suffix('.').is_some_and(|rest| {
             let last = rest.rsplit(' ').next().unwrap_or_default();
-            last.len() > 1 && !last.contains('.') && !SHORT_FORMS.contains(&last.to_lowercase().as_str())
+            let is_number = !last.is_empty() && last.bytes().all(|c| c.is_ascii_digit() || c == b':' || c == b'.') && !last.ends_with('.');
+            is_number || last.len() > 1 && !last.contains('.') && !SHORT_FORMS.contains(&last.to_lowercase().as_str())
         }),
     };
     let is_small = |(start, word): &&Word| {
