@@ -243,7 +243,7 @@ impl Composition {
         if slot.log_probabilities.len() == slot.lead + 1 {
             slot.opening = Some(step.token);
         }
-        match slot.state.push(&self.guard, step.token, slot.detokenizer.text(), step.end) {
+        match slot.state.push(&self.guard, step.token, step.log_probability, slot.detokenizer.text(), step.end) {
             Action::Continue => {}
             Action::Rewind { keep, ban } => {
                 slot.detokenizer.truncate(keep as usize);

@@ -59,6 +59,10 @@ pub struct DraftState {
     tokens: Vec<u32>,
     /// Bytes of `text` after each token.
     marks: Vec<usize>,
+    /// How probable each token was, as a logarithm.
+    log_probabilities: Vec<f32>,
+    /// Where it was taken back because it was the brief.
+    echoes: Vec<usize>,
     text: String,
     retakes: u32,
     local_retakes: u32,
@@ -88,9 +92,10 @@ impl DraftState {
         &self.text
     }
 
-    /// Takes the next token. `raw` is everything the model has written in this draft, as it decodes.
-    pub fn push(&mut self, guard: &DraftGuard, token: u32, raw: &str, end: Option<End>) -> Action {
+    /// Takes the next token and how probable it was, 0 if unknown. `raw` is everything the model has written in this draft, as it decodes.
+    pub fn push(&mut self, guard: &DraftGuard, token: u32, log_probability: f32, raw: &str, end: Option<End>) -> Action {
         self.tokens.push(token);
+        self.log_probabilities.push(log_probability);
         let ending = match end {
             None => Ending::Open,
             Some(End::EndToken) => Ending::Model,
@@ -157,7 +162,7 @@ impl DraftState {
         let keep = match fault {
             // The same place again and again means that what leads up to it is at fault.
             Fault::Forbidden => first.saturating_sub(2 * (attempt as usize / 4)),
-            Fault::Echo => self.tokens_within(self.word_start(attempt as usize)),
+            Fault::Echo => self.least_sure_word(),
             Fault::Unfinished => first + spread * [0, 2, 0, 1][attempt as usize % 4] / 4,
         };
         self.back_to(keep)
@@ -168,6 +173,7 @@ impl DraftState {
         let ban = self.tokens[keep];
         self.tokens.truncate(keep);
         self.marks.truncate(keep);
+        self.log_probabilities.truncate(keep);
         let kept = self.marks.last().copied().unwrap_or(0);
         self.text.truncate(self.text.floor_char_boundary(kept));
         Action::Rewind { keep: keep as u32, ban }
@@ -187,10 +193,17 @@ impl DraftState {
         (1..=all).rev().find(|&k| self.marks[k - 1] <= bytes).unwrap_or(0)
     }
 
-    /// Where a word of the text begins, counted around.
-    fn word_start(&self, index: usize) -> usize {
-        let starts: Vec<usize> = words(&self.text).map(|(at, _)| at).collect();
-        starts.get(index % starts.len().max(1)).copied().unwrap_or(0)
+    /// The first token of the word that was the least probable, and not yet taken back for an echo: there another word comes easiest.
+    fn least_sure_word(&mut self) -> usize {
+        let starts = words(&self.text).map(|(at, _)| self.tokens_within(at));
+        let untried = starts.filter(|first| !self.echoes.contains(first));
+        let first = untried.min_by(|&a, &b| self.log_probabilities[a].total_cmp(&self.log_probabilities[b]));
+        let first = first.unwrap_or_else(|| {
+            self.echoes.clear();
+            self.tokens_within(0)
+        });
+        self.echoes.push(first);
+        first
     }
 }
 

@@ -39,7 +39,7 @@ fn write(
             _ if tokens.len() == max_tokens => Some(End::Limit),
             _ => None,
         };
-        match state.push(guard, token, &raw, end) {
+        match state.push(guard, token, 0.0, &raw, end) {
             Action::Continue => assert!(end.is_none(), "a draft that has ended cannot go on: {raw:?}"),
             Action::Rewind { keep, ban: banned } => {
                 assert!((keep as usize) < tokens.len(), "a rewind takes something back");
@@ -295,6 +295,30 @@ fn what_the_brief_holds_may_be_used() {
     let other = "Ask| @|adam| now| please|.|<end>";
     let (text, _) = finished(options, &[other, " everyone| about| it|.|<end>"]);
     assert_eq!(text, "Ask everyone about it.");
+}
+
+/// The words of the garden's brief, each with how probable it was; which token is taken back each time that they are all written.
+#[test]
+fn an_echo_is_taken_back_where_the_model_was_least_sure() {
+    let guard = DraftGuard::new(&brief(GARDEN));
+    let said = [(" Our", -0.1), (" community", -0.7), (" garden", -0.2), (" opens", -0.3), (" on", -2.0), (" Saturday", -0.1), (".", -3.0)];
+    let mut state = DraftState::default();
+    let mut at = 0;
+    let mut kept = Vec::new();
+    while kept.len() < 7 {
+        let raw: String = said[..=at].iter().map(|(piece, _)| *piece).collect();
+        let end = (at + 1 == said.len()).then_some(End::EndToken);
+        match state.push(&guard, at as u32, said[at].1, &raw, end) {
+            Action::Continue => at += 1,
+            Action::Rewind { keep, ban } => {
+                assert_eq!(keep, ban, "the token that stood there");
+                kept.push(keep);
+                at = keep as usize;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(kept, [4, 1, 3, 2, 0, 5, 0], "each word once, then from the beginning");
 }
 
 #[test]
