@@ -31,7 +31,7 @@ impl DraftGuard {
         let is_wrong = |pair: &&[Word]| {
             let [(at, article), (start, word)] = pair else { return false };
             let beside = *start == at + article.len() + 1 && text.as_bytes()[start - 1] == b' ';
-            let spelled_out = text[*start..].chars().nth(1).is_some_and(char::is_lowercase);
+            let spelled_out = text[*start..].chars().nth(1).is_some_and(char::is_lowercase) || word.starts_with(|c: char| c.is_ascii_digit());
             let is_other = ["a", "an"].contains(&article.as_str()) && article_for(word).is_some_and(|right| right != article);
             let given = || self.brief_words.windows(2).any(|run| run[0] == *article && run[1] == *word);
             is_other && beside && spelled_out && !given()
@@ -57,6 +57,10 @@ impl DraftGuard {
     /// brief's word that begins most like it.
     fn misspelling(&self, said: &[Word]) -> Option<usize> {
         let is_known = |word: &str| {
+            // What an apostrophe cuts off is short: I'm, we'll, nobody's.
+            if word.split_once('\'').is_some_and(|(_, tail)| tail.len() > 2 && tail != "clock") {
+                return self.brief_words.iter().any(|given| given == word);
+            }
             let is_spelled = word.len() < 3 || word.bytes().any(|c| !c.is_ascii_lowercase()) || self.known_words.contains(word);
             is_spelled || self.brief_words.iter().any(|given| same_stem(given, word))
         };
@@ -103,6 +107,9 @@ fn small_start(text: &str, said: &[Word]) -> Option<usize> {
 /// The article before a word in lower case, if its letters tell: not of "sms" and "mp3", which are spelled out.
 fn article_for(word: &str) -> Option<&'static str> {
     let begins = |starts: &[&str]| starts.iter().any(|start| word.starts_with(start));
+    if let Some(number) = word.split(|c: char| !c.is_ascii_digit()).next().filter(|digits| !digits.is_empty()) {
+        return Some(if number.starts_with('8') || ["11", "18"].contains(&number) { "an" } else { "a" });
+    }
     if !word.bytes().all(|c| c.is_ascii_alphabetic()) || !word.contains(['a', 'e', 'i', 'o', 'u', 'y']) {
         return None;
     }
