@@ -1,6 +1,6 @@
 """Hand-written records and the corpus -> one packed shard per group of documents, as uint16 token ids.
 
-    python data.py [--corpus DIR] [--out DIR] [--variants 4] [--xz DIR]
+    python data.py [--corpus DIR] [--out DIR] [--variants 2] [--xz DIR]
 
 Share-alike documents (licence begins CC-BY-SA) are left out, the slot grammar is thinned, 5 % of the
 hand-written briefs (by hash) are held out as validation. A shard holds
@@ -80,7 +80,7 @@ def arguments():
     parser.add_argument("--corpus", type=Path, default=CORPUS)
     parser.add_argument("--tokenizer", type=Path, help="default: tokenizer-8k.json of the corpus")
     parser.add_argument("--out", type=Path, default=HERE / "runs" / "data")
-    parser.add_argument("--variants", type=int, default=4, help="augmented copies of each hand-written post")
+    parser.add_argument("--variants", type=int, default=2, help="augmented copies of each hand-written post")
     parser.add_argument("--xz", type=Path, metavar="DIR", help="also the shards that run.py takes, compressed")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()

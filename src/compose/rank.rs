@@ -22,7 +22,7 @@ const DISORDER_COSTS: f32 = 1.0;
 /// What the very same words count above all of an earlier draft's words.
 const SAME_COSTS: f32 = 1.0;
 /// What a text loses that holds its brief as it stands, if that has `ECHO_WORDS` words.
-const ECHO_COSTS: f32 = 5.0;
+const ECHO_COSTS: f32 = 12.0;
 
 /// What a brief asks to be mentioned.
 #[derive(Clone, Debug)]
