@@ -42,7 +42,7 @@ def main():
     parser.add_argument("--spelling", type=int, choices=[0, 1], default=1, help="take back words that neither a token nor the brief holds")
     parser.add_argument("--emoji", action="store_true", help="ask for emoji where they are left to the model")
     parser.add_argument("--angles", nargs="+", choices=ANGLES, default=["note"], help="those that a draft may begin with")
-    parser.add_argument("--boost", type=float, default=1.0, help="added to the scores of the brief's words until they are written")
+    parser.add_argument("--boost", type=float, default=0.0, help="added to the scores of the brief's words until they are written")
     args = parser.parse_args()
     model = read(args.checkpoint)
     write_folder(model, args.folder, args.tokenizer)
