@@ -31,7 +31,7 @@ def main():
     start = ["--init", str(args.init)] if args.init else ["--config", str(args.config)] if args.config else []
     for phase, share in SHARES.items():
         rates = ["--lr", "2e-3", "--muon-lr", "2e-2", "--dropout", "0"] if phase == "general" else ["--dropout", "0.1"]
-        rates += ["--prefer", "0.2"] if phase == "plain" else []
+        rates += ["--prefer", "0.3"] if phase == "plain" else []
         train(args, data, args.out / phase, phase, share * args.minutes, [*rates, *start])
         start = ["--init", str(args.out / phase / "best.pt")]
     write_parts(args.out / "plain" / "best.pt", args.out / "weights")
