@@ -112,8 +112,7 @@ def notes() -> list[dict]:
     where a small model fails."""
     own = [record for path in sorted(DATA.glob("note-*.jsonl")) for record in lines(path)]
     take = lambda d, text: {"angle": "note", "tone": d["tone"], "text": text}
-    good = lambda d: [text for text, is_good in d["drafts"] if is_good] or [d["text"]]
-    return own + [{"brief": d["brief"], "takes": [take(d, text) for text in good(d)[:2]]} for d in judged()]
+    return own + [{"brief": d["brief"], "takes": [take(d, text) for text in faultless(d)[:2]]} for d in judged()]
 
 
 def corrected() -> list[dict]:
@@ -126,12 +125,17 @@ def judged() -> list[dict]:
     return [record for path in sorted(DATA.glob("judged-*.jsonl")) for record in lines(path)]
 
 
+def faultless(d: dict) -> list[str]:
+    """The good drafts of a judged brief, or its correction."""
+    return [text for text, is_good in d["drafts"] if is_good] or [d["text"]]
+
+
 def corrections() -> list[tuple]:
     """(brief, a text as a person would leave it, a faulty draft) of what a model wrote, both texts as in `takes`."""
     half = lambda d, text: ("post", d["tone"], "note", d["brief"], text)
     pairs = []
     for d in judged():
-        good = [text for text, is_good in d["drafts"] if is_good] or [d["text"]]
+        good = faultless(d)
         pairs += [(d["brief"], half(d, good[i % len(good)]), half(d, text)) for i, (text, is_good) in enumerate(d["drafts"]) if not is_good]
     return pairs
 

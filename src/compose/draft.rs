@@ -92,6 +92,16 @@ impl DraftState {
         &self.text
     }
 
+    /// The tokens so far.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// The sum of its tokens' log-probabilities.
+    pub fn likelihood(&self) -> f32 {
+        self.log_probabilities.iter().sum()
+    }
+
     /// Takes the next token and how probable it was, 0 if unknown. `raw` is everything the model has written in this draft, as it decodes.
     pub fn push(&mut self, guard: &DraftGuard, token: u32, log_probability: f32, raw: &str, end: Option<End>) -> Action {
         self.tokens.push(token);
