@@ -31,7 +31,8 @@ impl DraftGuard {
         let is_wrong = |pair: &&[Word]| {
             let [(at, article), (start, word)] = pair else { return false };
             let beside = *start == at + article.len() + 1 && text.as_bytes()[start - 1] == b' ';
-            let spelled_out = text[*start..].chars().nth(1).is_some_and(char::is_lowercase) || word.starts_with(|c: char| c.is_ascii_digit());
+            let spelled_out =
+                text[*start..].chars().nth(1).is_some_and(char::is_lowercase) || word.starts_with(|c: char| c.is_ascii_digit());
             let is_other = ["a", "an"].contains(&article.as_str()) && article_for(word).is_some_and(|right| right != article);
             let given = || self.brief_words.windows(2).any(|run| run[0] == *article && run[1] == *word);
             is_other && beside && spelled_out && !given()
